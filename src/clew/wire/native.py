@@ -1,0 +1,51 @@
+"""
+Clew's own protocol: `POST /api/v1/spans`, JSON or MessagePack.
+
+    {"resource": {"service.name": "shop"},
+     "spans":  [{"trace_id": "…32 hex…", "span_id": "…16 hex…", "parent_id": "…16 hex…",
+                 "name": "ChatOpenAI", "kind": "generation",
+                 "start_ns": 1763700000000000000, "end_ns": 1763700001000000000,
+                 "status": "ok", "attributes": {"model": "gpt-5-mini"}, "inputs": …, "outputs": …}],
+     "scores": [{"trace_id": "…", "name": "rating", "value": 2, "best": 5}]}
+
+Only ids, a name and a start are needed. The answer is 200 with
+`{"accepted": n, "rejected": [{"index": i, "error": "…"}]}`, after the commit: a bad span
+costs itself and no other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from clew.model import Event, Kind, Link, Score, Status
+
+
+class NativeSpan(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A span as the SDK sends it: what the client knows, nothing derived."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    start_ns: int
+    parent_id: str | None = None
+    kind: Kind = "other"
+    end_ns: int | None = None
+    status: Status = "unset"
+    status_message: str = ""
+    attributes: dict[str, Any] = {}
+    inputs: Any = None
+    outputs: Any = None
+    events: list[Event] = []
+    links: list[Link] = []
+    problems: list[str] = []
+    """What the SDK had to mend or cut, in words."""
+
+
+class NativeBody(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One request."""
+
+    spans: list[NativeSpan] = []
+    scores: list[Score] = []
+    resource: dict[str, Any] = {}
