@@ -9,6 +9,7 @@ not come is kept and shown as an orphan; the trace is mended when the parent com
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +54,9 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     def duration_ns(self) -> int | None:
         """Nanoseconds from the first start to the last end; None while nothing has ended."""
         return None if self.end_ns is None else self.end_ns - self.start_ns
+
+
+_by_start = attrgetter("start_ns", "span_id")
 
 
 class Placed(NamedTuple):
@@ -116,7 +120,7 @@ def summarise(project: str, spans: Sequence[Span], scores: Sequence[Score] = ())
     ends = [span.end_ns for span in spans if span.end_ns is not None]
     answer = _answer(placed)
     asked = _asked(placed)
-    metered = list(_metered(placed))
+    metered = _metered(placed)
     worst = _worst_user_score(scores)
     confidences = [span.confidence for span in spans if span.confidence is not None]
     costs = [span.cost_usd for span in metered if span.cost_usd is not None]
@@ -152,10 +156,6 @@ def summarise(project: str, spans: Sequence[Span], scores: Sequence[Score] = ())
     )
 
 
-def _by_start(span: Span) -> tuple[int, str]:
-    return span.start_ns, span.span_id
-
-
 def _status(root: Span | None, spans: Sequence[Span]) -> Status:
     """
     The root decides, since it may have caught what failed below it.
@@ -183,27 +183,26 @@ def _asked(placed: Sequence[Placed]) -> Span | None:
     return best.span if best else None
 
 
-def _metered(placed: Sequence[Placed]) -> Iterator[Span]:
+def _metered(placed: Sequence[Placed]) -> list[Span]:
     """
     The spans whose tokens and cost count.
 
     A wrapper and the client that it wraps may both report one call (a chat model of a framework
     over an instrumented HTTP client): of a metered span and its metered ancestor, the deeper counts.
     """
-    counted = {at.span.span_id: at.span for at in placed if _meters(at.span)}
+    metering = [at.span for at in placed if _meters(at.span)]
     parents = {at.span.span_id: at.span.parent_id for at in placed}
-    # Parents stand before children, so walking backwards meets every child first.
     covered: set[str] = set()
-    for at in reversed(placed):
-        parent_id = at.span.parent_id
-        if parent_id in parents and (at.span.span_id in counted or at.span.span_id in covered):
-            covered.add(parent_id)
-    return (span for span_id, span in counted.items() if span_id not in covered)
+    for span in metering:
+        above = span.parent_id
+        while above is not None and above not in covered:
+            covered.add(above)
+            above = parents.get(above)
+    return [span for span in metering if span.span_id not in covered]
 
 
 def _meters(span: Span) -> bool:
-    has_figures = span.input_tokens or span.output_tokens or span.cost_usd
-    return span.kind in METERED_KINDS and bool(has_figures)
+    return span.kind in METERED_KINDS and bool(span.input_tokens or span.output_tokens or span.cost_usd)
 
 
 def _first_said(placed: Sequence[Placed], field: str) -> str | None:

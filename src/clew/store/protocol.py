@@ -41,6 +41,7 @@ class SpanWriter(Protocol):
             StoreBusy: over capacity. Nothing was written; retrying is safe.
             StoreUnavailable: the disk is full or failing, or the database is away. Nothing was
                 written; retrying is safe.
+            MalformedBody: a score means nothing (NaN, or a best that is not over zero).
         """
 
 
@@ -62,7 +63,10 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     model: str | None = None
     """The trace has a span of exactly this model."""
     text: str | None = None
-    """Every word of it occurs in the inputs, outputs, names or errors of the trace's spans."""
+    """
+    Every word of it occurs in the inputs, outputs, names or errors of the trace's spans, of long
+    inputs and outputs in the first 20,000 characters: see `clew.store.text`.
+    """
 
 
 class Page(NamedTuple):
@@ -91,7 +95,8 @@ class TraceReader(Protocol):
         Give at most *limit* traces, newest first, that come after the cursor *after*.
 
         Raises:
-            BadFilter: this backend cannot answer the filter exactly (text search is off).
+            BadFilter: this backend cannot answer the filter exactly (text search is off, or was
+                while some traces were stored), or limit, cursor or text make no sense.
         """
 
     def trace(self, project: str, trace_id: str) -> StoredTrace | None:
@@ -131,7 +136,11 @@ class MetricsReader(Protocol):
         Percentiles of the finished spans that started within [since_ns, until_ns).
 
         The window widens to whole minutes. *group_by* names any of kind, name and model; what is
-        not named is summed (and shown as "" or None).
+        not named is summed (and shown as "" or None). Tokens and cost are those of generations,
+        embeddings and reranks.
+
+        Raises:
+            BadFilter: the window ends before it begins, or a grouping is not one of the three.
         """
 
 

@@ -1,0 +1,186 @@
+-- Every statement of the SQLite store. Reads answer with one row of JSON wherever they can: a step
+-- of SQLite lets go of Python's lock, and taking it back may cost 5 ms while other threads decode.
+-- CROSS JOIN is SQLite's word for "in this order": the few that are asked for lead.
+
+-- name: projects
+-- Every project that has traces.
+SELECT json_group_array(name) FROM projects WHERE trace_count > 0;
+
+-- name: project_id
+SELECT id FROM projects WHERE name = :project;
+
+-- name: add_project
+INSERT OR IGNORE INTO projects (name) VALUES (:project);
+
+-- name: count_in_project
+-- Totals change in the commit that changes what they count.
+UPDATE projects
+   SET trace_count = trace_count + :traces, span_count = span_count + :spans
+ WHERE id = :project_id;
+
+-- name: known
+-- All that a commit must know before it writes, in one step: the last seq, and for these ids (a JSON
+-- array of hex) which are stored under which seq, and the scores given to them.
+SELECT (SELECT coalesce(max(seq), 0) FROM traces),
+       (SELECT json_group_array(json_array(lower(hex(trace_id)), seq))
+          FROM json_each(:trace_ids) AS wanted
+          CROSS JOIN traces ON traces.project_id = :project_id AND traces.trace_id = unhex(wanted.value)),
+       (SELECT json_group_array(json_object(
+                 'trace_id', lower(hex(trace_id)), 'span_id', iif(span_id = x'', NULL, lower(hex(span_id))),
+                 'name', name, 'source', source, 'value', scores.value, 'best', best, 'label', label,
+                 'comment', comment, 'at_ns', at_ns))
+          FROM json_each(:trace_ids) AS wanted
+          CROSS JOIN scores ON scores.project_id = :project_id AND scores.trace_id = unhex(wanted.value));
+
+-- name: chunks
+-- The spans of some traces (a JSON array of seq), chunk by chunk.
+SELECT chunk_id, spans
+  FROM json_each(:seqs) AS wanted
+  CROSS JOIN trace_payloads ON chunk_id BETWEEN wanted.value * 256 AND wanted.value * 256 + 255;
+
+-- name: drop_chunk
+DELETE FROM trace_payloads WHERE chunk_id = :chunk_id;
+
+-- name: drop_words
+DELETE FROM trace_text WHERE rowid = :chunk_id;
+
+-- name: add_traces
+-- New traces, and what changed of known ones.
+INSERT INTO traces (seq, project_id, trace_id, name, start_ns, end_ns, duration_ns, status, has_root,
+                    span_count, error_count, orphan_count, kinds, models, user_id, session_id, strategy,
+                    input_tokens, output_tokens, cost_usd, confidence, response_chars, input_preview,
+                    output_preview, score_value, score_best, flag, flag_reason)
+VALUES :rows
+    ON CONFLICT (seq) DO UPDATE
+   SET name = excluded.name, start_ns = excluded.start_ns, end_ns = excluded.end_ns,
+       duration_ns = excluded.duration_ns, status = excluded.status, has_root = excluded.has_root,
+       span_count = excluded.span_count, error_count = excluded.error_count,
+       orphan_count = excluded.orphan_count, kinds = excluded.kinds, models = excluded.models,
+       user_id = excluded.user_id, session_id = excluded.session_id, strategy = excluded.strategy,
+       input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+       cost_usd = excluded.cost_usd, confidence = excluded.confidence,
+       response_chars = excluded.response_chars, input_preview = excluded.input_preview,
+       output_preview = excluded.output_preview, score_value = excluded.score_value,
+       score_best = excluded.score_best, flag = excluded.flag, flag_reason = excluded.flag_reason;
+
+-- name: add_spans
+-- A finished span replaces a running one; the caller knows that nothing else comes twice.
+INSERT OR REPLACE INTO trace_spans (trace_seq, span_id, parent_id, name, kind, start_ns, end_ns, status,
+                                    status_message, model, strategy, input_tokens, output_tokens, cost_usd,
+                                    confidence, first_token_ms, user_id, session_id, response_chars)
+VALUES :rows;
+
+-- name: add_chunks
+INSERT INTO trace_payloads (chunk_id, spans)
+VALUES :rows;
+
+-- name: add_words
+INSERT INTO trace_text (rowid, words)
+VALUES :rows;
+
+-- name: known_tallies
+-- What is counted already under these keys (a JSON array of arrays); answers with the key's place.
+SELECT json_group_array(json_array(wanted.key, json_array(count, errors, input_tokens, output_tokens, cost_usd,
+                                                          duration_ns), hex(histogram)))
+  FROM json_each(:keys) AS wanted
+  CROSS JOIN trace_metrics AS m
+    ON m.project_id = :project_id
+   AND m.resolution_s = wanted.value ->> 0
+   AND m.bucket_s = wanted.value ->> 1
+   AND m.kind = wanted.value ->> 2
+   AND m.name = wanted.value ->> 3
+   AND m.model = wanted.value ->> 4;
+
+-- name: put_tallies
+INSERT OR REPLACE INTO trace_metrics (project_id, resolution_s, bucket_s, kind, name, model, count, errors,
+                                      input_tokens, output_tokens, cost_usd, duration_ns, histogram)
+VALUES :rows;
+
+-- name: put_scores
+-- The later judgement stays, in whatever order they come.
+INSERT INTO scores (project_id, trace_id, span_id, name, source, value, best, label, comment, at_ns)
+VALUES :rows
+    ON CONFLICT (project_id, trace_id, span_id, name, source) DO UPDATE
+   SET value = excluded.value, best = excluded.best, label = excluded.label,
+       comment = excluded.comment, at_ns = excluded.at_ns
+ WHERE excluded.at_ns >= scores.at_ns;
+
+-- name: scores_of_trace
+SELECT json_group_array(json_object(
+         'trace_id', lower(hex(trace_id)), 'span_id', iif(span_id = x'', NULL, lower(hex(span_id))),
+         'name', name, 'source', source, 'value', value, 'best', best, 'label', label,
+         'comment', comment, 'at_ns', at_ns))
+  FROM scores
+ WHERE project_id = :project_id AND trace_id = :trace_id;
+
+-- name: list_traces
+-- A page of summaries; {source} and {where} are put together in listing.py from fixed parts only.
+SELECT json_group_array(json_array({columns}))
+  FROM (SELECT * FROM {source}
+         WHERE {where}
+         ORDER BY start_ns DESC, trace_id DESC
+         LIMIT :limit);
+
+-- name: list_candidates
+-- The same, of each trace only what a search for words needs to go on.
+SELECT json_group_array(json_array(start_ns, lower(hex(trace_id)), seq))
+  FROM (SELECT start_ns, trace_id, seq FROM {source}
+         WHERE {where}
+         ORDER BY start_ns DESC, trace_id DESC
+         LIMIT :limit);
+
+-- name: trace
+SELECT seq, json_array({columns}) FROM traces WHERE project_id = :project_id AND trace_id = :trace_id;
+
+-- name: word_count
+-- In how many chunks a word occurs, counted no further than :most.
+SELECT count(*) FROM (SELECT 1 FROM trace_text WHERE trace_text MATCH :word LIMIT :most);
+
+-- name: traces_with_word
+-- Which traces, from one seq to another, have a word in one of their chunks.
+SELECT json_group_array(rowid / 256)
+  FROM trace_text
+ WHERE trace_text MATCH :word AND rowid BETWEEN :from_seq * 256 AND :to_seq * 256 + 255;
+
+-- name: last_bucket
+-- The latest minute that has anything, to read past the end of a window in whole days.
+SELECT max(bucket_s) FROM trace_metrics WHERE project_id = :project_id AND resolution_s = 60;
+
+-- name: tallies
+-- One resolution's part of a window.
+SELECT json_group_array(json_array(json_array(kind, name, model),
+                                   json_array(count, errors, input_tokens, output_tokens, cost_usd,
+                                              duration_ns), hex(histogram)))
+  FROM trace_metrics
+ WHERE project_id = :project_id
+   AND resolution_s = :resolution_s
+   AND bucket_s >= :from_s
+   AND bucket_s < :to_s
+   AND (:kind IS NULL OR kind = :kind);
+
+-- name: totals
+SELECT coalesce(sum(trace_count), 0), coalesce(sum(span_count), 0), count(*) FILTER (WHERE trace_count > 0)
+  FROM projects;
+
+-- name: score_count
+SELECT count(*) FROM scores;
+
+-- name: fact
+SELECT value FROM facts WHERE name = :name;
+
+-- name: put_fact
+INSERT OR REPLACE INTO facts (name, value) VALUES (:name, :value);
+
+-- name: add_key
+INSERT OR REPLACE INTO keys (key_hash, scope, project, label, created_ns)
+VALUES (:key_hash, :scope, :project, :label, :created_ns);
+
+-- name: find_key
+SELECT key_hash, scope, project, label, created_ns FROM keys WHERE key_hash = :key_hash;
+
+-- name: list_keys
+SELECT key_hash, scope, project, label, created_ns FROM keys ORDER BY created_ns, key_hash;
+
+-- name: remove_keys
+-- No LIKE: a prefix of wildcards must not remove every key.
+DELETE FROM keys WHERE substr(key_hash, 1, length(:prefix)) = :prefix AND :prefix <> '';

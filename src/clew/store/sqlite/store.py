@@ -1,0 +1,236 @@
+"""The SQLite store: one writer behind a lock, readers from a pool."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+
+from clew.errors import BadFilter, StoreUnavailable
+from clew.model import Batch, Kind
+from clew.store import sql
+from clew.store.check import check_batches, check_latency
+from clew.store.protocol import KeyRecord, Latency, Page, StoredTrace, TraceFilter, Written
+from clew.store.sqlite import connect
+from clew.store.sqlite.chunks import ChunkCoder
+from clew.store.sqlite.commit import Commit
+from clew.store.sqlite.listing import list_page
+from clew.store.sqlite.migrate import check, migrate, migrations
+from clew.store.sqlite.percentiles import read_latency
+from clew.store.sqlite.reading import read_trace
+
+QUERIES = sql.load("clew.store.sqlite", "queries.sql")
+
+_names = msgspec.json.Decoder(list[str])
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """
+    A `clew.store.protocol.Store` in one file. Any thread may write; they take turns.
+
+    When a write fails for what happened to the file or the disk, its connection is thrown away
+    and the next write opens a new one: nothing has to be restarted once the disk has space again.
+    """
+
+    def __init__(self, path: str, *, read_only: bool = False, text_search: bool = True) -> None:
+        self._path = os.path.abspath(path)
+        self._read_only = read_only
+        self._text_search = text_search
+        self._lock = threading.Lock()
+        self._coder = ChunkCoder()
+        self._connection: apsw.Connection | None = None
+        self._file: connect.FileIdentity | None = None
+        self._closed = False
+        self._readers = connect.ReaderPool(self._path)
+        if read_only:
+            self._check_readable()
+        else:
+            with self._lock, connect.translated(self._path):
+                self._writer()
+
+    # Writing.
+
+    def write(self, batches: Sequence[Batch]) -> Written:
+        """Make *batches* durable; see `clew.store.protocol.SpanWriter`."""
+        check_batches(batches)
+        return self._transact(
+            lambda connection: Commit(connection, self._coder, text_search=self._text_search).write(batches)
+        )
+
+    def _transact(self, work: Callable[[apsw.Connection], T]) -> T:
+        if self._read_only:
+            raise StoreUnavailable(f"the store {self._path} was opened to read only")
+        with self._lock, connect.translated(self._path):
+            connection = self._writer()
+            with self._forgotten_when_broken(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                done = work(connection)
+                connection.execute("COMMIT")
+                return done
+
+    def _writer(self) -> apsw.Connection:
+        """The connection that writes; opened, checked and migrated if there is none."""
+        if self._closed:
+            raise StoreUnavailable(f"the store {self._path} is closed")
+        if self._connection is not None and self._file != connect.identity(self._path):
+            # What is written to a file that was deleted would be acknowledged and lost.
+            connection, self._connection = self._connection, None
+            connect.abandon(connection)
+        if self._connection is None:
+            connection = connect.open_writer(self._path)
+            try:
+                steps = migrations()
+                check(connection, self._path, known=steps[-1].number)
+                connect.prepare_writer(connection)
+                migrate(connection, steps)
+            except BaseException:
+                connection.close(True)
+                raise
+            self._connection, self._file = connection, connect.identity(self._path)
+        return self._connection
+
+    @contextmanager
+    def _forgotten_when_broken(self, connection: apsw.Connection) -> Iterator[None]:
+        try:
+            yield
+        except (apsw.BusyError, apsw.LockedError):
+            _roll_back(connection)
+            raise
+        except apsw.Error:
+            _roll_back(connection)
+            self._connection = None
+            connect.abandon(connection)
+            raise
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    # Reading.
+
+    def list_traces(
+        self, project: str, where: TraceFilter, *, limit: int, after: tuple[int, str] | None = None
+    ) -> Page:
+        """Give a page of traces; see `clew.store.protocol.TraceReader`."""
+        with self._readers.lend() as connection:
+            if where.text:
+                self._check_searchable(connection)
+            return list_page(connection, project, where, limit=limit, after=after)
+
+    def _check_searchable(self, connection: apsw.Connection) -> None:
+        if not self._text_search:
+            raise BadFilter("text", "text search is off; start with CLEW_TEXT_SEARCH=1")
+        if connection.execute(QUERIES["fact"], {"name": "text_gap"}).get:
+            raise BadFilter("text", "some traces were stored while CLEW_TEXT_SEARCH was 0, so a search could miss them")
+
+    def trace(self, project: str, trace_id: str) -> StoredTrace | None:
+        """Give one trace; see `clew.store.protocol.TraceReader`."""
+        with self._readers.lend() as connection:
+            return read_trace(connection, project, trace_id)
+
+    def latency(
+        self,
+        project: str,
+        *,
+        since_ns: int,
+        until_ns: int,
+        kind: Kind | None = None,
+        group_by: Sequence[str] = ("kind",),
+    ) -> list[Latency]:
+        """Give percentiles; see `clew.store.protocol.MetricsReader`."""
+        check_latency(since_ns=since_ns, until_ns=until_ns, group_by=group_by)
+        with self._readers.lend() as connection:
+            return read_latency(connection, project, since_ns=since_ns, until_ns=until_ns, kind=kind, group_by=group_by)
+
+    # Maintenance.
+
+    def stats(self) -> dict[str, Any]:
+        """Give figures; see `clew.store.protocol.Maintenance`."""
+        with self._readers.lend() as connection:
+            traces, spans, projects = connection.execute(QUERIES["totals"]).get
+            scores = connection.execute(QUERIES["score_count"]).get
+            schema = connection.pragma("user_version")
+        return {
+            "engine": f"SQLite {apsw.sqlite_lib_version()}",
+            "path": self._path,
+            "schema": schema,
+            "traces": traces,
+            "spans": spans,
+            "scores": scores,
+            "projects": projects,
+            "bytes": sum(_size(self._path + suffix) for suffix in ("", "-wal", "-shm")),
+            "text_search": self._text_search,
+            "read_only": self._read_only,
+        }
+
+    def projects(self) -> list[str]:
+        """Every project that has traces, sorted."""
+        with self._readers.lend() as connection:
+            return sorted(_names.decode(connection.execute(QUERIES["projects"]).get))
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        self._readers.close()
+        with self._lock:
+            self._closed = True
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(True)
+
+    def _check_readable(self) -> None:
+        if not os.path.isfile(self._path):
+            raise StoreUnavailable(f"cannot open {self._path}: it is not there")
+        with self._readers.lend() as connection:
+            known = migrations()[-1].number
+            if check(connection, self._path, known=known) < known:
+                raise StoreUnavailable(f"{self._path} is of an older Clew; open it once to write, to upgrade it")
+
+    # Keys.
+
+    def add_key(self, key: KeyRecord) -> None:
+        """Keep a key; the same hash again replaces it."""
+        self._transact(lambda connection: connection.execute(QUERIES["add_key"], msgspec.structs.asdict(key)))
+
+    def find_key(self, key_hash: str) -> KeyRecord | None:
+        """Give the key of that hash."""
+        with self._readers.lend() as connection:
+            row = connection.execute(QUERIES["find_key"], {"key_hash": key_hash}).fetchone()
+        return _key(row) if row else None
+
+    def list_keys(self) -> list[KeyRecord]:
+        """All keys, oldest first."""
+        with self._readers.lend() as connection:
+            return [_key(row) for row in connection.execute(QUERIES["list_keys"])]
+
+    def remove_key(self, key_hash_prefix: str) -> int:
+        """Forget the keys whose hash starts so; an empty prefix removes none."""
+
+        def remove(connection: apsw.Connection) -> int:
+            connection.execute(QUERIES["remove_keys"], {"prefix": key_hash_prefix})
+            return connection.changes()
+
+        return self._transact(remove)
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    # After some errors SQLite has rolled back by itself.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _key(row: Sequence[Any]) -> KeyRecord:
+    key_hash, scope, project, label, created_ns = row
+    return KeyRecord(key_hash=key_hash, scope=scope, project=project, label=label, created_ns=created_ns)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,26 @@
+"""SQLite keeps the contract of a store. What is its own is in tests/unit/store/."""
+
+from pathlib import Path
+
+import pytest
+
+from clew.store import Store, open_store
+from clew.store.sqlite import commit, listing, search
+from clew.testing.store_contract import StoreContract
+
+
+class TestSqlite(StoreContract):
+    def open(self, folder: Path, *, text_search: bool = True) -> Store:
+        return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
+
+
+class TestSqliteAtItsLimits(TestSqlite):
+    """As if every word were common and every trace came in too many pieces."""
+
+    @pytest.fixture(autouse=True)
+    def _low_limits(self, monkeypatch):
+        monkeypatch.setattr(search, "RARE_CHUNKS", 0)
+        monkeypatch.setattr(listing, "WINDOWS", (1, 2))
+        monkeypatch.setattr(commit, "REWRITE_AT", 3)
+        monkeypatch.setattr(commit, "_ROWS_A_STEP", (2, 1))
+        monkeypatch.setattr(commit, "_VALUES_AT_ONCE", 0)
