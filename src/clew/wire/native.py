@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from clew.model import Event, Kind, Link, Score, Status
+from clew.wire import Decoded
 
 
 class NativeSpan(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -49,3 +50,17 @@ class NativeBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     spans: list[NativeSpan] = []
     scores: list[Score] = []
     resource: dict[str, Any] = {}
+
+
+def decode(body: bytes, content_type: str) -> Decoded:
+    """
+    Read *body*, JSON or MessagePack by its *content_type*.
+
+    Raises:
+        UnsupportedMedia: another content type.
+        MalformedBody: the body as a whole cannot be read.
+    """
+    # Imported here, since the SDK imports this module, writes only, and should start fast.
+    from clew.wire import native_reader
+
+    return native_reader.decode(body, content_type)

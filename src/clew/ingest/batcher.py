@@ -1,0 +1,244 @@
+"""
+The one door to the store: bodies wait, bounded in bytes, and are committed together.
+
+One thread decodes and writes. A second one, decoding ahead, was tried and gained nothing that could
+be measured on two cores: both want the interpreter. While that thread waits for the disk, the event
+loop reads the next bodies.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import msgspec
+
+from clew.errors import ClewError, StoreBusy, StoreUnavailable
+from clew.ingest.salvage import Salvage, batches
+from clew.store.protocol import SpanWriter
+from clew.wire import Decoded, Rejection
+
+MAX_GROUP_SPANS = 8_000
+"""A commit is closed at so many: it bounds the memory for decoded spans, and how long the first one waits."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Receipt(NamedTuple):
+    """What became of one body. It is given after the commit."""
+
+    accepted: int
+    """Spans and scores that are durable now."""
+    duplicates: int
+    """Spans besides them that were durable before; 0 where others shared the commit and nobody can tell whose."""
+    rejected: list[Rejection]
+
+
+class _Body(NamedTuple):
+    """One that waits."""
+
+    project: str
+    body: bytes
+    decode: Callable[[bytes], Decoded]
+    size_bytes: int
+    receipt: Future[Receipt]
+
+
+class _Read(NamedTuple):
+    """One that is decoded."""
+
+    body: _Body
+    decoded: Decoded
+
+
+class Counters(msgspec.Struct):
+    """What the batcher did since it was made."""
+
+    bodies: int = 0
+    spans: int = 0
+    scores: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    commits: int = 0
+    refused_bodies: int = 0
+    """Turned away because too much was waiting."""
+    failed_bodies: int = 0
+    """Answered with an error: unreadable, or the store was busy or away."""
+    decode_s: float = 0.0
+    write_s: float = 0.0
+
+
+class Batcher:
+    """Takes bodies from any thread; owns the thread that writes. `start` before use, `close` after."""
+
+    def __init__(self, store: SpanWriter, *, max_queue_bytes: int, max_group_spans: int = MAX_GROUP_SPANS) -> None:
+        self._store = store
+        self._max_queue_bytes = max_queue_bytes
+        self._max_group_spans = max_group_spans
+        self._waiting: deque[_Body] = deque()
+        self._held_bytes = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._counters = Counters()
+        self._thread = threading.Thread(target=self._run, name="clew-ingest", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(
+        self, project: str, body: bytes, decode: Callable[[bytes], Decoded], size_bytes: int | None = None
+    ) -> Future[Receipt]:
+        """
+        Queue *body*; its receipt comes when it is durable. *size_bytes* is what it counts in the queue.
+
+        The receipt fails with what *decode* raises, or with StoreBusy or StoreUnavailable, after
+        which nothing of the body is kept that a retry would duplicate.
+
+        Raises:
+            StoreBusy: too much is waiting, or the batcher is closing.
+        """
+        size = len(body) if size_bytes is None else size_bytes
+        receipt: Future[Receipt] = Future()
+        with self._changed:
+            if self._closing:
+                raise StoreBusy("shutting down; send it again in a second")
+            # An empty queue takes anything, or a body over the bound could never be stored.
+            if self._held_bytes and self._held_bytes + size > self._max_queue_bytes:
+                self._counters.refused_bodies += 1
+                raise StoreBusy(f"{self._held_bytes} bytes are waiting to be stored; send it again in a second")
+            self._held_bytes += size
+            self._waiting.append(_Body(project, body, decode, size, receipt))
+            self._changed.notify()
+        return receipt
+
+    def close(self, timeout: float | None = None) -> bool:
+        """
+        Take nothing more, store what waits, and end the thread. Idempotent.
+
+        Returns False if that took longer than *timeout* seconds; what still waits then fails with
+        StoreBusy, so that its clients send it again elsewhere.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        with self._changed:
+            left, self._waiting = list(self._waiting), deque()
+        for body in left:
+            self._fail(body, StoreBusy("shutting down; it was not stored"))
+        return not left and not self._thread.is_alive()
+
+    def stats(self) -> dict[str, float]:
+        """Give what waits now, and what was done since the start."""
+        with self._changed:
+            waiting = {"waiting_bodies": len(self._waiting), "held_bytes": self._held_bytes}
+        return {**waiting, "max_queue_bytes": self._max_queue_bytes, **msgspec.structs.asdict(self._counters)}
+
+    def _run(self) -> None:
+        while True:
+            taken: list[_Body] = []
+            try:
+                if not self._take_group(taken):
+                    return
+            except BaseException as error:
+                _logger.exception("ingest failed; going on")
+                for body in taken:
+                    self._fail(body, error)
+
+    def _take_group(self, taken: list[_Body]) -> bool:
+        """Store all that waits now, or as much as makes a group. False if it is closed and empty."""
+        with self._changed:
+            while not self._waiting:
+                if self._closing:
+                    return False
+                self._changed.wait()
+            waiting = len(self._waiting)
+        group: list[_Read] = []
+        span_count = 0
+        began = time.perf_counter()
+        while waiting and span_count < self._max_group_spans:
+            waiting -= 1
+            read = self._read_next(taken)
+            if read is not None:
+                group.append(read)
+                span_count += len(read.decoded.spans)
+        self._counters.decode_s += time.perf_counter() - began
+        self._write(group)
+        return True
+
+    def _read_next(self, taken: list[_Body]) -> _Read | None:
+        with self._changed:
+            if not self._waiting:  # closed meanwhile
+                return None
+            body = self._waiting.popleft()
+        taken.append(body)
+        # A client that has gone does not cost the work; if it comes back, nothing was promised.
+        if not body.receipt.set_running_or_notify_cancel():
+            self._let_go(body)
+            return None
+        try:
+            return _Read(body, body.decode(body.body))
+        except Exception as error:
+            if not isinstance(error, ClewError):
+                _logger.exception("a body could not be decoded, and this is a bug")
+            self._fail(body, error)
+            return None
+
+    def _write(self, group: list[_Read]) -> None:
+        began = time.perf_counter()
+        try:
+            merged = batches((each.body.project, each.decoded) for each in group)
+            written = self._store.write(merged) if merged else (0, 0)
+        except (StoreBusy, StoreUnavailable) as error:
+            for each in group:
+                self._fail(each.body, error)
+        except Exception:
+            _logger.exception("a commit of %d bodies failed; trying each alone", len(group))
+            for each in group:
+                self._salvage(each)
+        else:
+            self._counters.commits += bool(merged)
+            alone = len(group) == 1
+            self._counters.duplicates += written[1]
+            for each in group:
+                self._acknowledge(each, written[1] if alone else 0, each.decoded.rejected)
+        self._counters.write_s += time.perf_counter() - began
+
+    def _salvage(self, each: _Read) -> None:
+        salvage = Salvage(self._store, each.body.project, each.decoded)
+        try:
+            salvage.run()
+        except Exception as error:
+            self._fail(each.body, error)
+            return
+        self._counters.duplicates += salvage.written.duplicates
+        self._acknowledge(each, salvage.written.duplicates, salvage.rejected)
+
+    def _acknowledge(self, each: _Read, duplicates: int, rejected: list[Rejection]) -> None:
+        counters, decoded = self._counters, each.decoded
+        counters.bodies += 1
+        counters.spans += len(decoded.spans)
+        counters.scores += len(decoded.scores)
+        counters.rejected += len(rejected)
+        refused_by_store = len(rejected) - len(decoded.rejected)
+        accepted = len(decoded.spans) + len(decoded.scores) - duplicates - refused_by_store
+        self._let_go(each.body)
+        each.body.receipt.set_result(Receipt(accepted, duplicates, rejected))
+
+    def _fail(self, body: _Body, error: BaseException) -> None:
+        if body.receipt.done():
+            return
+        self._counters.failed_bodies += 1
+        self._let_go(body)
+        body.receipt.set_exception(error)
+
+    def _let_go(self, body: _Body) -> None:
+        with self._changed:
+            self._held_bytes -= body.size_bytes

@@ -1,0 +1,99 @@
+"""Straight into a store, with no server between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from clew.errors import StoreUnavailable
+from clew.ingest.direct import DirectWriter
+from clew.model import Batch, Score
+from clew.store import open_store
+from clew.store.protocol import Written
+from clew.wire.native import NativeBody, NativeSpan
+
+TRACE, SPAN = "ab" * 16, "cd" * 8
+START_NS = 1_763_700_000_000_000_000
+
+
+def a_span(**fields: object) -> NativeSpan:
+    return NativeSpan(**{"trace_id": TRACE, "span_id": SPAN, "name": "ask", "start_ns": START_NS, **fields})  # type: ignore[arg-type]
+
+
+class Recorder:
+    """A store that remembers what it was given."""
+
+    def __init__(self, failing: Exception | None = None) -> None:
+        self.batches: list[Batch] = []
+        self.failing = failing
+        self.closed = False
+
+    def write(self, batches: Sequence[Batch]) -> Written:
+        if self.failing is not None:
+            raise self.failing
+        if any(span.name == "poison" for batch in batches for span in batch.spans):
+            raise ValueError("this store chokes on poison")
+        self.batches += batches
+        return Written(sum(len(batch.spans) for batch in batches), 0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_body_is_mended_derived_and_stored() -> None:
+    """As by a server: the store cannot tell which way a span came."""
+    store = Recorder()
+    body = NativeBody(
+        spans=[a_span(kind="root", outputs="yes", attributes={"user_id": "u", "n": 2**70}, end_ns=START_NS - 1)],
+        scores=[Score(trace_id=TRACE, name="rating", value=2)],
+        resource={"service.name": "shop"},
+    )
+    assert DirectWriter(store, project="shop").send(body) == []  # type: ignore[arg-type]
+
+    (batch,) = store.batches
+    (span,) = batch.spans
+    assert batch.project == "shop"
+    assert (span.user_id, span.response_chars, span.end_ns) == ("u", 3, START_NS)
+    assert span.attributes["n"] == str(2**70)
+    assert span.resource == {"service.name": "shop"}
+    assert batch.scores[0].at_ns > 0
+
+
+def test_it_writes_into_a_real_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/clew.db"
+    writer = DirectWriter(open_store(url))
+    writer.send(NativeBody(spans=[a_span(kind="root", end_ns=START_NS + 5, inputs="Q", outputs="A")]))
+    writer.close()
+
+    store = open_store(url)
+    try:
+        stored = store.trace("default", TRACE)
+    finally:
+        store.close()
+    assert stored is not None
+    assert (stored.summary.name, stored.spans[0].inputs, stored.spans[0].outputs) == ("ask", "Q", "A")
+
+
+def test_when_the_store_is_away_the_sender_hears_of_it() -> None:
+    """The SDK's writer keeps the batch and tries again."""
+    with pytest.raises(StoreUnavailable):
+        DirectWriter(Recorder(failing=StoreUnavailable("away"))).send(NativeBody(spans=[a_span()]))  # type: ignore[arg-type]
+
+
+def test_a_poisonous_span_costs_only_itself() -> None:
+    store = Recorder()
+    spans = [a_span(span_id=f"{number:016x}", name="poison" if number == 3 else "n") for number in range(1, 6)]
+    refused = DirectWriter(store).send(NativeBody(spans=spans))  # type: ignore[arg-type]
+
+    assert len(refused) == 1
+    assert "spans[2]" in refused[0]
+    assert sum(len(batch.spans) for batch in store.batches) == 4
+
+
+def test_closing_closes_the_store() -> None:
+    store = Recorder()
+    DirectWriter(store).close()  # type: ignore[arg-type]
+
+    assert store.closed
