@@ -38,7 +38,8 @@ def text_of(spans: Iterable[Span]) -> str:
             pieces.append(_flat(span.inputs))
         if span.outputs is not None:
             pieces.append(_flat(span.outputs))
-    return spaced("\n".join(pieces))
+    # An answer often stands on its generation, its chain and its root: its words are needed once.
+    return spaced("\n".join(dict.fromkeys(pieces)))
 
 
 def _flat(value: Any) -> str:

@@ -1,0 +1,86 @@
+"""`python -m bench [sdk|ingest|query|crash …]`: measure, print, keep. README.md says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from rich.console import Console
+
+from bench import crash, ingest, peers, query, report
+from bench.places import ROOT
+from bench.sdk import drive
+
+PARTS = ("sdk", "ingest", "query", "crash")
+NEEDED = {"sdk": ("opentelemetry", "langsmith"), "ingest": ("phoenix",), "query": (), "crash": ()}
+
+
+def arguments() -> argparse.Namespace:
+    """The parts, and how much of each."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Clew beside its peers, in one run.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all when none is named")
+    sizes = {
+        "rounds": (5, "sdk: interleaved rounds"),
+        "requests": (1000, "sdk: paced requests of a round"),
+        "ingest-rounds": (3, "ingest: fresh servers for each dialect"),
+        "spans": (204_800, "ingest: spans of a load"),
+        "phoenix-spans": (10_240, "ingest: spans of Phoenix' load; 0 leaves Phoenix out"),
+        "connections": (8, "ingest: connections that send side by side"),
+        "stored": (200_000, "query: spans in the store"),
+        "asks": (100, "query: times that each question is asked"),
+        "writes": (100, "query: background writes"),
+        "kills": (20, "crash: how often the server is killed"),
+    }
+    for name, (default, meaning) in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning} ({default})")
+    parser.add_argument("--strict", action="store_true", help="end with status 1 when a target was missed")
+    given = parser.parse_args()
+    unknown = set(given.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return given
+
+
+def main() -> int:
+    """Run the parts that were named, one after the other: side by side they would disturb each other."""
+    given = arguments()
+    begun = time.monotonic()
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    named = [part for part in PARTS if part in (given.parts or PARTS)]
+    needed = [peer for part in named for peer in NEEDED[part] if peer != "phoenix" or given.phoenix_spans]
+    for peer in needed:
+        peers.python(peer)
+    on = report.machine(needed)
+    console.print(on + "\n", soft_wrap=True)
+    measures: dict[str, Callable[[], report.Section]] = {
+        "sdk": partial(drive.measure, rounds=given.rounds, requests=given.requests),
+        "ingest": partial(
+            ingest.measure,
+            rounds=given.ingest_rounds,
+            spans=given.spans,
+            phoenix_spans=given.phoenix_spans,
+            connections=given.connections,
+        ),
+        "query": partial(query.measure, spans=given.stored, asks=given.asks, writes=given.writes),
+        "crash": partial(crash.measure, kills=given.kills),
+    }
+    sections = []
+    for part in named:
+        sections.append(measures[part]())
+        report.show(sections[-1], console)
+    verdicts = [figure.met for section in sections for figure in section.figures if figure.met is not None]
+    path = report.save(sections, on)
+    minutes = (time.monotonic() - begun) / 60
+    console.print(
+        f"{sum(verdicts)} of {len(verdicts)} targets met, in {minutes:.1f} minutes; "
+        f"all figures in {path.relative_to(ROOT)}",
+        soft_wrap=True,
+    )
+    return int(given.strict and not all(verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

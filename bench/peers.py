@@ -1,0 +1,47 @@
+"""The peers, each in a virtual environment of its own, made on first use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.places import VENVS
+
+REQUIREMENTS = {
+    "opentelemetry": ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"],
+    "langsmith": ["langsmith"],
+    "phoenix": ["arize-phoenix"],
+}
+
+SHOWN = {"opentelemetry": "opentelemetry-sdk", "langsmith": "langsmith", "phoenix": "arize-phoenix"}
+"""The distribution whose version names the peer."""
+
+
+def python(peer: str) -> Path:
+    """
+    Give the peer's interpreter, of the same Python as Clew's; install it first if need be.
+
+    A stamp says that an installation was completed, so an interrupted one is begun anew.
+    """
+    venv = VENVS / peer
+    stamp = venv / ".installed"
+    if not stamp.exists():
+        print(f"Installing {peer} into {venv.relative_to(VENVS.parent.parent)}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *REQUIREMENTS[peer]], check=True)
+        stamp.touch()
+    return venv / "bin" / "python"
+
+
+def interpreter(subject: str) -> Path:
+    """The interpreter in which *subject* runs: a peer's own, or this one."""
+    return python(subject) if subject in REQUIREMENTS else Path(sys.executable)
+
+
+def version(peer: str) -> str:
+    """The installed version of the peer."""
+    code = f"from importlib.metadata import version; print(version({SHOWN[peer]!r}))"
+    done = subprocess.run([str(python(peer)), "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
