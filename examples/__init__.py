@@ -1,0 +1,1 @@
+"""Whole applications, traced with Clew."""
