@@ -1,5 +1,6 @@
 """SQLite keeps the contract of a store. What is its own is in tests/unit/store/."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,12 @@ class TestSqliteAtItsLimits(TestSqlite):
         monkeypatch.setattr(commit, "REWRITE_AT", 3)
         monkeypatch.setattr(commit, "_ROWS_A_STEP", (2, 1))
         monkeypatch.setattr(commit, "_VALUES_AT_ONCE", 0)
+
+
+class TestSqliteOnTwoThreads(TestSqlite):
+    """As a server writes: with something to do meanwhile, SQLite's work goes on aside."""
+
+    def open(self, folder: Path, *, text_search: bool = True) -> Store:
+        store = super().open(folder, text_search=text_search)
+        store.write = partial(store.write, meanwhile=lambda: None)
+        return store

@@ -1,9 +1,9 @@
 """
 The one door to the store: bodies wait, bounded in bytes, and are committed together.
 
-One thread decodes and writes. A second one, decoding ahead, was tried and gained nothing that could
-be measured on two cores: both want the interpreter. While that thread waits for the disk, the event
-loop reads the next bodies.
+One thread decodes and writes. While the store is busy without Python, the same thread decodes what
+has come meanwhile. A second decoding thread was tried and gained nothing that could be measured: it
+wants the interpreter just when the store's own Python does.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class Batcher:
         self._max_group_spans = max_group_spans
         self._waiting: deque[_Body] = deque()
         self._held_bytes = 0
+        self._ahead: list[_Read] = []
+        """Decoded while the group before was written; only the thread touches it."""
         self._closing = False
         self._changed = threading.Condition()
         self._counters = Counters()
@@ -154,15 +156,34 @@ class Batcher:
 
     def _take_group(self, taken: list[_Body]) -> bool:
         """Store all that waits now, or as much as makes a group. False if it is closed and empty."""
+        group, self._ahead = self._ahead, []
+        taken += [each.body for each in group]
+        if not group:
+            with self._changed:
+                while not self._waiting:
+                    if self._closing:
+                        return False
+                    self._changed.wait()
+            group = self._read_waiting(taken)
+        ahead: list[_Body] = []
+        self._write(group, meanwhile=lambda: self._read_ahead(ahead))
+        return True
+
+    def _read_ahead(self, taken: list[_Body]) -> None:
+        try:
+            self._ahead = self._read_waiting(taken)
+        except BaseException as error:
+            _logger.exception("reading ahead failed; going on")
+            for body in taken:
+                self._fail(body, error)
+
+    def _read_waiting(self, taken: list[_Body]) -> list[_Read]:
+        """Decode all that waits now, or as much as makes a group."""
+        began = time.perf_counter()
         with self._changed:
-            while not self._waiting:
-                if self._closing:
-                    return False
-                self._changed.wait()
             waiting = len(self._waiting)
         group: list[_Read] = []
         span_count = 0
-        began = time.perf_counter()
         while waiting and span_count < self._max_group_spans:
             waiting -= 1
             read = self._read_next(taken)
@@ -170,8 +191,7 @@ class Batcher:
                 group.append(read)
                 span_count += len(read.decoded.spans)
         self._counters.decode_s += time.perf_counter() - began
-        self._write(group)
-        return True
+        return group
 
     def _read_next(self, taken: list[_Body]) -> _Read | None:
         with self._changed:
@@ -191,11 +211,11 @@ class Batcher:
             self._fail(body, error)
             return None
 
-    def _write(self, group: list[_Read]) -> None:
+    def _write(self, group: list[_Read], *, meanwhile: Callable[[], None]) -> None:
         began = time.perf_counter()
         try:
             merged = batches((each.body.project, each.decoded) for each in group)
-            written = self._store.write(merged) if merged else (0, 0)
+            written = self._store.write(merged, meanwhile=meanwhile) if merged else (0, 0)
         except (StoreBusy, StoreUnavailable) as error:
             for each in group:
                 self._fail(each.body, error)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,6 +116,19 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _tune_interpreter() -> None:
+    """
+    Fit Python's defaults to a process that decodes many small objects and never makes a cycle of them.
+
+    Measured together: a fifth more spans a second (ADR 5).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it.
+    sys.setswitchinterval(0.001)
+
+
 def run(
     store: Store,
     settings: ServerSettings,
@@ -148,6 +163,7 @@ def run(
             on_ready()
 
     server.startup = startup  # type: ignore[method-assign]
+    _tune_interpreter()
     try:
         server.run(sockets=[listener])
     finally:

@@ -39,7 +39,7 @@ class MemoryStore:
         self._keys: dict[str, KeyRecord] = {}
         self._closed = False
 
-    def write(self, batches: Sequence[Batch]) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:  # noqa: ARG002
         """Keep *batches*; see `clew.store.protocol.SpanWriter`."""
         check_batches(batches)
         # Copied, and first of all: what cannot be kept must leave nothing behind.

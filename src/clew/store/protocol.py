@@ -9,7 +9,7 @@ refused (`BadFilter`), never approximated. MUST: what one project wrote is never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -29,9 +29,12 @@ class Written(NamedTuple):
 class SpanWriter(Protocol):
     """The only way in which spans and scores enter a store. One thread at a time."""
 
-    def write(self, batches: Sequence[Batch]) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
         """
         Make *batches* durable in one commit before returning; all of them or none.
+
+        *meanwhile* MAY be called, once and on the caller's thread, while the backend waits for its
+        database: to get the next batches ready. It must not raise.
 
         A finished span replaces a running one of the same id; otherwise what came first stays.
         Each touched trace's summary is computed anew, in the same commit, from all of its spans

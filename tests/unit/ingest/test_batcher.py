@@ -16,6 +16,7 @@ from clew.ingest import Batcher, Receipt
 from clew.model import Batch, Score, Span
 from clew.store.protocol import Written
 from clew.wire import Decoded, Rejection
+from clew.wire.native import decode
 
 WAIT_S = 10.0
 POISON = "poison"
@@ -33,9 +34,11 @@ class FakeStore:
         self.gate.set()
         self.failing: BaseException | None = None
 
-    def write(self, batches: Sequence[Batch]) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
         self.entered.release()
         assert self.gate.wait(WAIT_S)
+        if meanwhile is not None:
+            meanwhile()
         if self.failing is not None:
             raise self.failing
         spans = [(batch.project, span) for batch in batches for span in batch.spans]
@@ -118,6 +121,20 @@ def test_all_that_waits_is_committed_together(batcher: Batcher, store: FakeStore
     assert [len(commit) for commit in store.commits] == [1, 9]
     assert ("p1", span(3).span_id) in store.stored
     assert ("p0", span(4).span_id) in store.stored
+
+
+def test_what_comes_during_a_commit_is_read_then_and_written_next(batcher: Batcher, store: FakeStore) -> None:
+    """The store works without Python then; decoding is what Python can do with the time."""
+    with store.held():
+        first = submit(batcher, span(0))
+        assert store.entered.acquire(timeout=WAIT_S)
+        unreadable = batcher.submit("p", b"junk", lambda body: decode(body, "application/json"))
+        good = submit(batcher, span(1))
+    assert wait(first).accepted == 1
+    with pytest.raises(MalformedBody):
+        wait(unreadable)
+    assert wait(good).accepted == 1
+    assert [len(commit) for commit in store.commits] == [1, 1]
 
 
 def test_a_commit_is_bounded(batcher: Batcher, store: FakeStore) -> None:

@@ -4,6 +4,10 @@ One write transaction: batches in, rows out.
 Traces that are new are summarised from memory. Of a trace that is stored already, the chunks are
 read back, so that its summary is again computed from all of its spans. Nothing here begins or
 ends the transaction: `store` does.
+
+What is work for SQLite is handed to `Aside`, so that it can go on beside the Python work: the words
+of the text index, the dearest part, while rows are made, and everything else at the end, while the
+caller gets the next batches ready.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import msgspec
 from clew.model import Batch, Score, Span, summarise
 from clew.store import histogram, sql
 from clew.store.protocol import Written
+from clew.store.sqlite.aside import Aside
 from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
 from clew.store.sqlite.rows import finite, int64, score_row, span_values, summary_row
 from clew.store.tally import Operation, Sums, Tallies, fold
@@ -77,13 +82,14 @@ class TraceWork:
 class Commit:
     """Writes batches over *connection*, which is inside a transaction."""
 
-    def __init__(self, connection: apsw.Connection, coder: ChunkCoder, *, text_search: bool) -> None:
+    def __init__(self, connection: apsw.Connection, coder: ChunkCoder, aside: Aside, *, text_search: bool) -> None:
         self._connection = connection
         self._coder = coder
+        self._aside = aside
         self._text_search = text_search
 
     def write(self, batches: Sequence[Batch]) -> Written:
-        """Write all of *batches*; they may be of several projects."""
+        """Write all of *batches*, of one project or several. Some of it may still go on aside."""
         written = duplicates = 0
         for project in dict.fromkeys(batch.project for batch in batches):
             mine = [batch for batch in batches if batch.project == project]
@@ -97,6 +103,7 @@ class Commit:
     def _write_project(self, project: str, spans: list[Span], scores: list[Score]) -> int:
         if not spans and not scores:
             return 0
+        self._aside.join()
         project_id = self._project_id(project)
         self._put_scores(project_id, scores)
         works = self._works(project_id, spans, scores)
@@ -104,13 +111,14 @@ class Commit:
         changed = sum([works[span.trace_id].add(span) for span in spans])
         scored = {score.trace_id for score in scores}
         touched = {at: work for at, work in works.items() if work.fresh or (work.spans and at in scored)}
-        self._put_traces(project, project_id, touched)
         self._put_spans(touched.values())
+        self._put_traces(project, project_id, touched)
         finished = (span for work in touched.values() for span in work.fresh.values() if span.end_ns is not None)
-        self._put_tallies(project_id, fold(finished))
+        tallies = fold(finished)
+        self._aside.do(lambda: self._put_tallies(project_id, tallies))
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
-        self._run("count_in_project", project_id=project_id, spans=new_spans, traces=new_traces)
+        self._aside.do(lambda: self._run("count_in_project", project_id=project_id, spans=new_spans, traces=new_traces))
         return changed
 
     def _project_id(self, project: str) -> int:
@@ -157,25 +165,30 @@ class Commit:
         for work in touched.values():
             summary = summarise(project, list(work.spans.values()), work.scores)
             rows += summary_row(work.seq, project_id, summary)
-        self._put("add_traces", rows, len(touched))
+        self._aside.do(lambda: self._put("add_traces", rows, len(touched)))
 
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
         works = sorted((work for work in touched if work.fresh), key=lambda work: work.seq)
-        rows: list[Any] = []
         chunks: dict[int, list[Span]] = {}
         for work in works:
-            for span_id in sorted(work.fresh):
-                span_values(work.seq, work.fresh[span_id], rows)
             work.rewrite = work.rewrite or len(work.chunk_ids) + 1 >= REWRITE_AT
             if work.rewrite:
                 self._drop(work.chunk_ids)
             kept = work.spans if work.rewrite else work.fresh
             chunks[work.next_chunk_id()] = list(kept.values())
-        self._put("add_spans", rows, sum(len(work.fresh) for work in works))
+        self._put_words(chunks)
+        rows: list[Any] = []
+        for work in works:
+            for span_id in sorted(work.fresh):
+                span_values(work.seq, work.fresh[span_id], rows)
+        count = sum(len(work.fresh) for work in works)
+        self._aside.do(lambda: self._put("add_spans", rows, count))
+        self._aside.do(lambda: self._put_chunks(chunks))
+
+    def _put_chunks(self, chunks: dict[int, list[Span]]) -> None:
         packed = zip(chunks, self._coder.pack(chunks.values()), strict=True)
         self._put("add_chunks", [value for row in packed for value in row], len(chunks))
-        self._put_words(chunks)
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:
@@ -185,8 +198,9 @@ class Commit:
     def _put_words(self, chunks: dict[int, list[Span]]) -> None:
         if self._text_search:
             rows = [value for chunk_id, spans in chunks.items() for value in (chunk_id, text_of(spans))]
-            self._put("add_words", rows, len(chunks))
+            self._aside.do(lambda: self._put("add_words", rows, len(chunks)))
         elif chunks:
+            self._aside.join()
             self._run("put_fact", name="text_gap", value="1")
 
     def _put_tallies(self, project_id: int, tallies: Tallies) -> None:

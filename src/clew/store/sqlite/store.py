@@ -17,6 +17,7 @@ from clew.store import sql
 from clew.store.check import check_batches, check_latency
 from clew.store.protocol import KeyRecord, Latency, Page, StoredTrace, TraceFilter, Written
 from clew.store.sqlite import connect
+from clew.store.sqlite.aside import Aside, ThreadAside
 from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.commit import Commit
 from clew.store.sqlite.listing import list_page
@@ -45,6 +46,7 @@ class SqliteStore:
         self._text_search = text_search
         self._lock = threading.Lock()
         self._coder = ChunkCoder()
+        self._aside: ThreadAside | None = None
         self._connection: apsw.Connection | None = None
         self._file: connect.FileIdentity | None = None
         self._closed = False
@@ -57,23 +59,46 @@ class SqliteStore:
 
     # Writing.
 
-    def write(self, batches: Sequence[Batch]) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
         """Make *batches* durable; see `clew.store.protocol.SpanWriter`."""
         check_batches(batches)
-        return self._transact(
-            lambda connection: Commit(connection, self._coder, text_search=self._text_search).write(batches)
-        )
+        if meanwhile is None:
+            return self._transact(lambda connection: self._commit(connection, Aside()).write(batches))
+        return self._write_aside(batches, meanwhile)
+
+    def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
+        return Commit(connection, self._coder, aside, text_search=self._text_search)
+
+    def _write_aside(self, batches: Sequence[Batch], meanwhile: Callable[[], None]) -> Written:
+        with self._transaction() as connection:
+            if self._aside is None:
+                self._aside = ThreadAside()
+            aside = self._aside
+            try:
+                written = self._commit(connection, aside).write(batches)
+                aside.do(lambda: connection.execute("COMMIT"))
+                meanwhile()
+            finally:
+                # Before anything is rolled back nobody else may use the connection.
+                aside.join()
+            return written
 
     def _transact(self, work: Callable[[apsw.Connection], T]) -> T:
+        with self._transaction() as connection:
+            done = work(connection)
+            connection.execute("COMMIT")
+            return done
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        """A transaction that the block commits; rolled back if it raises."""
         if self._read_only:
             raise StoreUnavailable(f"the store {self._path} was opened to read only")
         with self._lock, connect.translated(self._path):
             connection = self._writer()
             with self._forgotten_when_broken(connection):
                 connection.execute("BEGIN IMMEDIATE")
-                done = work(connection)
-                connection.execute("COMMIT")
-                return done
+                yield connection
 
     def _writer(self) -> apsw.Connection:
         """The connection that writes; opened, checked and migrated if there is none."""
@@ -180,6 +205,8 @@ class SqliteStore:
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
+            if self._aside is not None:
+                self._aside.close()
         if connection is not None:
             connection.close(True)
 
