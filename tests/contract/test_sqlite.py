@@ -32,5 +32,5 @@ class TestSqliteOnTwoThreads(TestSqlite):
 
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         store = super().open(folder, text_search=text_search)
-        store.write = partial(store.write, meanwhile=lambda: None)
+        store.write = partial(store.write, meanwhile=lambda _: None)
         return store

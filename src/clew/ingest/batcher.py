@@ -19,12 +19,16 @@ from typing import NamedTuple
 import msgspec
 
 from clew.errors import ClewError, StoreBusy, StoreUnavailable
-from clew.ingest.salvage import Salvage, batches
+from clew.ingest.salvage import Salvage, batch_of
+from clew.model import Batch
 from clew.store.protocol import SpanWriter
 from clew.wire import Decoded, Rejection
 
 MAX_GROUP_SPANS = 8_000
 """A commit is closed at so many: it bounds the memory for decoded spans, and how long the first one waits."""
+
+_GLANCE_S = 0.001
+"""How often it is looked whether the store is still busy, while nothing comes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,10 +54,12 @@ class _Body(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """One that is decoded."""
+    """One that is decoded, and ready for the store."""
 
     body: _Body
     decoded: Decoded
+    batch: Batch | None
+    """None if nothing in it is to be stored."""
 
 
 class Counters(msgspec.Struct):
@@ -83,7 +89,7 @@ class Batcher:
         self._waiting: deque[_Body] = deque()
         self._held_bytes = 0
         self._ahead: list[_Read] = []
-        """Decoded while the group before was written; only the thread touches it."""
+        """Made ready while the group before was written; only the thread touches it."""
         self._closing = False
         self._changed = threading.Condition()
         self._counters = Counters()
@@ -164,26 +170,32 @@ class Batcher:
                     if self._closing:
                         return False
                     self._changed.wait()
-            group = self._read_waiting(taken)
-        ahead: list[_Body] = []
-        self._write(group, meanwhile=lambda: self._read_ahead(ahead))
+            self._read_waiting(group, taken)
+        self._write(group)
         return True
 
-    def _read_ahead(self, taken: list[_Body]) -> None:
+    def _read_ahead(self, store_is_busy: Callable[[], bool]) -> None:
+        """Make the next group ready for as long as the store is busy with this one."""
+        taken: list[_Body] = []
         try:
-            self._ahead = self._read_waiting(taken)
+            while True:
+                self._read_waiting(self._ahead, taken)
+                if not store_is_busy() or _span_count(self._ahead) >= self._max_group_spans:
+                    return
+                with self._changed:
+                    if not self._waiting:
+                        self._changed.wait(_GLANCE_S)
         except BaseException as error:
             _logger.exception("reading ahead failed; going on")
             for body in taken:
                 self._fail(body, error)
 
-    def _read_waiting(self, taken: list[_Body]) -> list[_Read]:
-        """Decode all that waits now, or as much as makes a group."""
+    def _read_waiting(self, group: list[_Read], taken: list[_Body]) -> None:
+        """Decode all that waits now into *group*, or as much as makes one."""
         began = time.perf_counter()
         with self._changed:
             waiting = len(self._waiting)
-        group: list[_Read] = []
-        span_count = 0
+        span_count = _span_count(group)
         while waiting and span_count < self._max_group_spans:
             waiting -= 1
             read = self._read_next(taken)
@@ -191,7 +203,6 @@ class Batcher:
                 group.append(read)
                 span_count += len(read.decoded.spans)
         self._counters.decode_s += time.perf_counter() - began
-        return group
 
     def _read_next(self, taken: list[_Body]) -> _Read | None:
         with self._changed:
@@ -204,18 +215,28 @@ class Batcher:
             self._let_go(body)
             return None
         try:
-            return _Read(body, body.decode(body.body))
+            decoded = body.decode(body.body)
+            return _Read(body, decoded, self._prepared(body.project, decoded))
         except Exception as error:
             if not isinstance(error, ClewError):
                 _logger.exception("a body could not be decoded, and this is a bug")
             self._fail(body, error)
             return None
 
-    def _write(self, group: list[_Read], *, meanwhile: Callable[[], None]) -> None:
-        began = time.perf_counter()
+    def _prepared(self, project: str, decoded: Decoded) -> Batch | None:
+        if not decoded.spans and not decoded.scores:
+            return None
+        batch = batch_of(project, decoded)
         try:
-            merged = batches((each.body.project, each.decoded) for each in group)
-            written = self._store.write(merged, meanwhile=meanwhile) if merged else (0, 0)
+            return self._store.prepare(batch)
+        except Exception:
+            return batch  # What is wrong comes up again when it is written, and is dealt with there.
+
+    def _write(self, group: list[_Read]) -> None:
+        began, decoded_s = time.perf_counter(), self._counters.decode_s
+        batches = [each.batch for each in group if each.batch is not None]
+        try:
+            written = self._store.write(batches, meanwhile=self._read_ahead) if batches else (0, 0)
         except (StoreBusy, StoreUnavailable) as error:
             for each in group:
                 self._fail(each.body, error)
@@ -224,12 +245,12 @@ class Batcher:
             for each in group:
                 self._salvage(each)
         else:
-            self._counters.commits += bool(merged)
+            self._counters.commits += bool(batches)
             alone = len(group) == 1
             self._counters.duplicates += written[1]
             for each in group:
                 self._acknowledge(each, written[1] if alone else 0, each.decoded.rejected)
-        self._counters.write_s += time.perf_counter() - began
+        self._counters.write_s += time.perf_counter() - began - (self._counters.decode_s - decoded_s)
 
     def _salvage(self, each: _Read) -> None:
         salvage = Salvage(self._store, each.body.project, each.decoded)
@@ -262,3 +283,7 @@ class Batcher:
     def _let_go(self, body: _Body) -> None:
         with self._changed:
             self._held_bytes -= body.size_bytes
+
+
+def _span_count(group: list[_Read]) -> int:
+    return sum(len(each.decoded.spans) for each in group)

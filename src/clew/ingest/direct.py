@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from clew.errors import StoreBusy, StoreUnavailable
-from clew.ingest.salvage import Salvage, batches
+from clew.ingest.salvage import Salvage, batch_of
 from clew.store.protocol import Store
 from clew.wire.native import NativeBody
 from clew.wire.native_reader import from_native
@@ -34,7 +34,7 @@ class DirectWriter:
         rejected = decoded.rejected
         with self._turn:
             try:
-                self._store.write(batches([(self._project, decoded)]))
+                self._store.write([batch_of(self._project, decoded)])
             except (StoreBusy, StoreUnavailable):
                 raise
             except Exception:

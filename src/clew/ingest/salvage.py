@@ -8,7 +8,7 @@ not the spans that came beside it, and not the bodies of other clients.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from clew.errors import ClewError
 from clew.model import Batch, Score, Span
@@ -19,18 +19,11 @@ MAX_WRITES = 100
 """For one body. A single poisonous span of 512 takes 19; where more fail, the store itself is broken."""
 
 
-def batches(bodies: Iterable[tuple[str, Decoded]], now_ns: Callable[[], int] = time.time_ns) -> list[Batch]:
-    """Give one batch for each project, and scores without a time the time of receipt."""
-    by_project: dict[str, Batch] = {}
-    for project, decoded in bodies:
-        batch = by_project.get(project)
-        if batch is None:
-            batch = by_project[project] = Batch(project=project, spans=[], scores=[])
-        batch.spans += decoded.spans
-        batch.scores += decoded.scores
-        for score in decoded.scores:
-            score.at_ns = score.at_ns or now_ns()
-    return [batch for batch in by_project.values() if batch.spans or batch.scores]
+def batch_of(project: str, decoded: Decoded, now_ns: Callable[[], int] = time.time_ns) -> Batch:
+    """Give what was decoded as a batch, and scores without a time the time of receipt."""
+    for score in decoded.scores:
+        score.at_ns = score.at_ns or now_ns()
+    return Batch(project=project, spans=decoded.spans, scores=decoded.scores)
 
 
 class Salvage:

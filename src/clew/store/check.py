@@ -10,17 +10,16 @@ from clew.model import Batch
 from clew.store.tally import GROUPINGS
 
 
-def check_batches(batches: Sequence[Batch]) -> None:
+def check_batch(batch: Batch) -> None:
     """
     Refuse scores that mean nothing; kept for a trace to come, one would spoil it for ever.
 
     Raises:
         MalformedBody: a score is not a number, or its best is not over zero.
     """
-    for batch in batches:
-        for score in batch.scores:
-            if not (math.isfinite(score.value) and math.isfinite(score.best) and score.best > 0):
-                raise MalformedBody(f"score {score.name[:80]!r}: {score.value} of {score.best} is no judgement")
+    for score in batch.scores:
+        if not (math.isfinite(score.value) and math.isfinite(score.best) and score.best > 0):
+            raise MalformedBody(f"score {score.name[:80]!r}: {score.value} of {score.best} is no judgement")
 
 
 def check_latency(*, since_ns: int, until_ns: int, group_by: Sequence[str]) -> None:

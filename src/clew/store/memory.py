@@ -19,8 +19,8 @@ import msgspec
 from clew.errors import BadFilter, StoreUnavailable
 from clew.model import Batch, Kind, Score, Span, TraceSummary, in_tree_order, summarise
 from clew.model.span import METERED_KINDS
-from clew.store.check import check_batches, check_cursor, check_latency, check_limit
-from clew.store.protocol import KeyRecord, Latency, Page, StoredTrace, TraceFilter, Written
+from clew.store.check import check_batch, check_cursor, check_latency, check_limit
+from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.tally import Operation, grouping, whole_minutes
 from clew.store.text import check_words, text_of, words
 
@@ -39,9 +39,15 @@ class MemoryStore:
         self._keys: dict[str, KeyRecord] = {}
         self._closed = False
 
-    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:  # noqa: ARG002
+    def write(
+        self,
+        batches: Sequence[Batch],
+        *,
+        meanwhile: Meanwhile | None = None,  # noqa: ARG002
+    ) -> Written:
         """Keep *batches*; see `clew.store.protocol.SpanWriter`."""
-        check_batches(batches)
+        for batch in batches:
+            check_batch(batch)
         # Copied, and first of all: what cannot be kept must leave nothing behind.
         copies = [(batch.project, _copy(span)) for batch in batches for span in batch.spans]
         with self._open():
@@ -50,6 +56,10 @@ class MemoryStore:
                 for score in batch.scores:
                     self._add_score(batch.project, score)
         return Written(changed, len(copies) - changed)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Give *batch* back; see `clew.store.protocol.SpanWriter`."""
+        return batch
 
     def _add_span(self, project: str, span: Span) -> bool:
         spans = self._spans.setdefault((project, span.trace_id), {})

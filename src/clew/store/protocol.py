@@ -26,15 +26,19 @@ class Written(NamedTuple):
     """Spans that were stored already, and so changed nothing."""
 
 
+Meanwhile = Callable[[Callable[[], bool]], None]
+
+
 class SpanWriter(Protocol):
     """The only way in which spans and scores enter a store. One thread at a time."""
 
-    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
         """
         Make *batches* durable in one commit before returning; all of them or none.
 
         *meanwhile* MAY be called, once and on the caller's thread, while the backend waits for its
-        database: to get the next batches ready. It must not raise.
+        database: to get the next batches ready. It is given a function that says whether the
+        database is still busy, and must not raise.
 
         A finished span replaces a running one of the same id; otherwise what came first stays.
         Each touched trace's summary is computed anew, in the same commit, from all of its spans
@@ -45,6 +49,16 @@ class SpanWriter(Protocol):
             StoreUnavailable: the disk is full or failing, or the database is away. Nothing was
                 written; retrying is safe.
             MalformedBody: a score means nothing (NaN, or a best that is not over zero).
+        """
+
+    def prepare(self, batch: Batch) -> Batch:
+        """
+        Do beforehand what writing *batch* does without the database. From any thread.
+
+        What it gives is for `write` of the same store, once. MAY give back just what it got.
+
+        Raises:
+            MalformedBody: as `write` does.
         """
 
 

@@ -118,6 +118,22 @@ Tallies = dict[tuple[int, int, Operation], Tally]
 """By resolution in seconds, start of the bucket in Unix seconds, and operation."""
 
 
+def merge(several: Iterable[Tallies]) -> Tallies:
+    """Add up *several*; what they held may be changed by it."""
+    merged: Tallies = {}
+    for tallies in several:
+        if not merged:
+            merged = tallies
+            continue
+        for key, tally in tallies.items():
+            have = merged.get(key)
+            if have is None:
+                merged[key] = tally
+            else:
+                have.merge(tally)
+    return merged
+
+
 def fold(finished: Iterable[Span]) -> Tallies:
     """Count *finished* spans by minute, hour and day of their start."""
     # Plain tuples while counting: making a named one for every span would take a fifth of the time.

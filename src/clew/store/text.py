@@ -2,16 +2,16 @@
 What full text search sees of a span, and what counts as a word.
 
 Searched are a span's name, its error, and the values in its inputs and outputs, the first
-`CLIP_CHARS` characters of each; keys and attributes are not. A word is a run of letters, digits
-and their marks, without case and accents; in Chinese and Japanese each character is one, since
-these write no spaces.
+`CLIP_CHARS` characters of each; keys and attributes are not. A word is a run of letters, digits and their
+marks, without case and accents; in Chinese and Japanese each character is one, since these write
+no spaces.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -43,31 +43,24 @@ def text_of(spans: Iterable[Span]) -> str:
 
 
 def _flat(value: Any) -> str:
+    """Strings and numbers in *value*, in order; without recursion, since it may be deep."""
     if isinstance(value, str):
         return value[:CLIP_CHARS]
     pieces: list[str] = []
-    chars = 0
-    for piece in _leaves(value):
-        pieces.append(piece)
-        chars += len(piece) + 1
-        if chars > CLIP_CHARS:
-            break
-    return "\n".join(pieces)[:CLIP_CHARS]
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """Strings and numbers in *value*, in order; without recursion, since it may be deep."""
+    room = CLIP_CHARS
     stack = [value]
-    while stack:
+    while stack and room > 0:
         item = stack.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, dict):
+        of = type(item)
+        if of is str or of is int or of is float:
+            piece = item if of is str else str(item)
+            pieces.append(piece)
+            room -= len(piece) + 1
+        elif of is dict:
             stack += reversed(item.values())
-        elif isinstance(item, (list, tuple)):
+        elif of is list or of is tuple:
             stack += reversed(item)
-        elif isinstance(item, (int, float)) and not isinstance(item, bool):
-            yield str(item)
+    return "\n".join(pieces)[:CLIP_CHARS]
 
 
 def spaced(text: str) -> str:

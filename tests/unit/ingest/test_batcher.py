@@ -14,7 +14,7 @@ import pytest
 from clew.errors import MalformedBody, StoreBusy, StoreUnavailable
 from clew.ingest import Batcher, Receipt
 from clew.model import Batch, Score, Span
-from clew.store.protocol import Written
+from clew.store.protocol import Meanwhile, Written
 from clew.wire import Decoded, Rejection
 from clew.wire.native import decode
 
@@ -34,11 +34,14 @@ class FakeStore:
         self.gate.set()
         self.failing: BaseException | None = None
 
-    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
         self.entered.release()
         assert self.gate.wait(WAIT_S)
         if meanwhile is not None:
-            meanwhile()
+            meanwhile(lambda: False)
         if self.failing is not None:
             raise self.failing
         spans = [(batch.project, span) for batch in batches for span in batch.spans]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from clew.errors import StoreUnavailable
 from clew.ingest.direct import DirectWriter
 from clew.model import Batch, Score
 from clew.store import open_store
-from clew.store.protocol import Written
+from clew.store.protocol import Meanwhile, Written
 from clew.wire.native import NativeBody, NativeSpan
 
 TRACE, SPAN = "ab" * 16, "cd" * 8
@@ -30,7 +30,10 @@ class Recorder:
         self.failing = failing
         self.closed = False
 
-    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
         if self.failing is not None:
             raise self.failing
         if any(span.name == "poison" for batch in batches for span in batch.spans):

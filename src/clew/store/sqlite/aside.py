@@ -54,6 +54,10 @@ class ThreadAside(Aside):
         if errors:
             raise errors[0]
 
+    def is_busy(self) -> bool:
+        """Something is still to be done."""
+        return any(not job.done() for job in self._jobs)
+
     def close(self) -> None:
         """End the thread."""
         self._pool.shutdown()

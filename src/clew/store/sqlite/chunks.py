@@ -7,7 +7,7 @@ zstd, which makes the names and what spans share (resource, trace id) nearly fre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import zstandard
@@ -26,7 +26,7 @@ _LEVEL = 1
 
 
 class ChunkCoder:
-    """Packs and unpacks chunks. Not for two threads at once."""
+    """Packs and unpacks chunks: `encode` from any thread, the rest not from two at once."""
 
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder()
@@ -34,13 +34,16 @@ class ChunkCoder:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def pack(self, groups: Iterable[Sequence[Span]]) -> list[bytes]:
-        """Pack each group of spans."""
-        plain: list[bytes | bytearray | memoryview] = [self._encoder.encode(spans) for spans in groups]
-        if not plain:
+    def encode(self, spans: Sequence[Span]) -> bytes:
+        """Write *spans* as one chunk, not yet compressed."""
+        return self._encoder.encode(spans)
+
+    def compress(self, chunks: Sequence[bytes]) -> list[bytes]:
+        """Compress each chunk."""
+        if not chunks:
             return []
         # One call, since each lets go of Python's lock and must wait to take it back.
-        packed = self._compressor.multi_compress_to_buffer(plain)
+        packed = self._compressor.multi_compress_to_buffer(list(chunks))
         return [packed[at].tobytes() for at in range(len(packed))]
 
     def unpack(self, chunk: bytes) -> list[Span]:

@@ -19,13 +19,14 @@ from typing import Any
 import apsw
 import msgspec
 
-from clew.model import Batch, Score, Span, summarise
+from clew.model import Score, Span, summarise
 from clew.store import histogram, sql
 from clew.store.protocol import Written
 from clew.store.sqlite.aside import Aside
 from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
-from clew.store.sqlite.rows import finite, int64, score_row, span_values, summary_row
-from clew.store.tally import Operation, Sums, Tallies, fold
+from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, keep, span_rows
+from clew.store.sqlite.rows import finite, int64, score_row, summary_values
+from clew.store.tally import Operation, Sums, Tallies, fold, merge
 from clew.store.text import text_of
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
@@ -48,11 +49,13 @@ _known_tallies = msgspec.json.Decoder(list[tuple[int, Sums, str]])
 class TraceWork:
     """One trace that this commit touches: what is stored of it and what is new."""
 
-    __slots__ = ("chunk_ids", "fresh", "known", "rewrite", "scores", "seq", "spans")
+    __slots__ = ("chunk_ids", "fresh", "known", "ready", "rewrite", "scores", "seq", "spans")
 
     def __init__(self, seq: int, *, known: bool) -> None:
         self.seq = seq
         self.known = known
+        self.ready: ReadyTrace | None = None
+        """What was made of it before, if nothing of it is stored."""
         self.spans: dict[str, Span] = {}
         """All of the trace's spans, by id."""
         self.fresh: dict[str, Span] = {}
@@ -62,15 +65,20 @@ class TraceWork:
         self.rewrite = False
         """All of its chunks become one, without the running spans that have finished."""
 
+    def take(self, ready: ReadyTrace) -> int:
+        """Be what *ready* is; gives how many spans that adds."""
+        self.ready = ready
+        self.spans = self.fresh = ready.spans
+        return ready.changed
+
     def add(self, span: Span) -> bool:
         """Take *span* in; False if it changes nothing."""
         span_id = span.span_id
-        have = self.spans.get(span_id)
-        if have is not None:
-            if have.end_ns is not None or span.end_ns is None:
-                return False
-            self.rewrite = self.rewrite or span_id not in self.fresh
-        self.spans[span_id] = self.fresh[span_id] = span
+        replaces = span_id in self.spans
+        if not keep(span, self.spans):
+            return False
+        self.rewrite = self.rewrite or (replaces and span_id not in self.fresh)
+        self.fresh[span_id] = span
         return True
 
     def next_chunk_id(self) -> int:
@@ -88,33 +96,28 @@ class Commit:
         self._aside = aside
         self._text_search = text_search
 
-    def write(self, batches: Sequence[Batch]) -> Written:
+    def write(self, batches: Sequence[ReadyBatch]) -> Written:
         """Write all of *batches*, of one project or several. Some of it may still go on aside."""
-        written = duplicates = 0
+        written = total = 0
         for project in dict.fromkeys(batch.project for batch in batches):
             mine = [batch for batch in batches if batch.project == project]
-            spans = [span for batch in mine for span in batch.spans]
-            scores = [score for batch in mine for score in batch.scores]
-            changed = self._write_project(project, spans, scores)
-            written += changed
-            duplicates += len(spans) - changed
-        return Written(written, duplicates)
+            written += self._write_project(project, mine)
+            total += sum(len(batch.spans) for batch in mine)
+        return Written(written, total - written)
 
-    def _write_project(self, project: str, spans: list[Span], scores: list[Score]) -> int:
-        if not spans and not scores:
-            return 0
+    def _write_project(self, project: str, batches: Sequence[ReadyBatch]) -> int:
+        scores = [score for batch in batches for score in batch.scores]
         self._aside.join()
         project_id = self._project_id(project)
         self._put_scores(project_id, scores)
-        works = self._works(project_id, spans, scores)
+        works = self._works(project_id, batches, scores)
         before = sum(len(work.spans) for work in works.values())
-        changed = sum([works[span.trace_id].add(span) for span in spans])
+        changed = _fill(works, batches)
         scored = {score.trace_id for score in scores}
         touched = {at: work for at, work in works.items() if work.fresh or (work.spans and at in scored)}
         self._put_spans(touched.values())
         self._put_traces(project, project_id, touched)
-        finished = (span for work in touched.values() for span in work.fresh.values() if span.end_ns is not None)
-        tallies = fold(finished)
+        tallies = _tallies(works, batches)
         self._aside.do(lambda: self._put_tallies(project_id, tallies))
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
@@ -128,15 +131,16 @@ class Commit:
             found = self._run("project_id", project=project)
         return int(found)
 
-    def _works(self, project_id: int, spans: list[Span], scores: list[Score]) -> dict[str, TraceWork]:
+    def _works(self, project_id: int, batches: Sequence[ReadyBatch], scores: list[Score]) -> dict[str, TraceWork]:
         """A piece of work for every trace that is named, with what is stored of it."""
-        named = dict.fromkeys([span.trace_id for span in spans] + [score.trace_id for score in scores])
+        sent = dict.fromkeys(trace_id for batch in batches for trace_id in batch.traces)
+        named = sent | dict.fromkeys(score.trace_id for score in scores)
         asked = _json.encode(list(named)).decode()
         seq, known, judged = self._run("known", project_id=project_id, trace_ids=asked)
         works = {trace_id: TraceWork(at, known=True) for trace_id, at in _known_traces.decode(known)}
         if works:
             self._load({work.seq: work for work in works.values()})
-        for trace_id in dict.fromkeys([span.trace_id for span in spans]):
+        for trace_id in sent:
             if trace_id not in works:
                 seq += 1
                 works[trace_id] = TraceWork(seq, known=False)
@@ -163,43 +167,57 @@ class Commit:
     def _put_traces(self, project: str, project_id: int, touched: dict[str, TraceWork]) -> None:
         rows: list[Any] = []
         for work in touched.values():
-            summary = summarise(project, list(work.spans.values()), work.scores)
-            rows += summary_row(work.seq, project_id, summary)
+            made = work.ready
+            values = (
+                made.summary if made else summary_values(summarise(project, list(work.spans.values()), work.scores))
+            )
+            rows += (work.seq, project_id, *values)
         self._aside.do(lambda: self._put("add_traces", rows, len(touched)))
 
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
         works = sorted((work for work in touched if work.fresh), key=lambda work: work.seq)
-        chunks: dict[int, list[Span]] = {}
-        for work in works:
-            work.rewrite = work.rewrite or len(work.chunk_ids) + 1 >= REWRITE_AT
-            if work.rewrite:
-                self._drop(work.chunk_ids)
-            kept = work.spans if work.rewrite else work.fresh
-            chunks[work.next_chunk_id()] = list(kept.values())
-        self._put_words(chunks)
+        chunks: list[tuple[int, bytes]] = []
+        words: list[Any] = []
         rows: list[Any] = []
         for work in works:
-            for span_id in sorted(work.fresh):
-                span_values(work.seq, work.fresh[span_id], rows)
+            chunk_id, chunk, text = self._chunk(work)
+            chunks.append((chunk_id, chunk))
+            words += (chunk_id, text)
+        self._put_words(words)
+        for work in works:
+            seq = work.seq
+            for values in work.ready.rows if work.ready else span_rows(work.fresh):
+                rows += (seq, *values)
         count = sum(len(work.fresh) for work in works)
         self._aside.do(lambda: self._put("add_spans", rows, count))
         self._aside.do(lambda: self._put_chunks(chunks))
 
-    def _put_chunks(self, chunks: dict[int, list[Span]]) -> None:
-        packed = zip(chunks, self._coder.pack(chunks.values()), strict=True)
-        self._put("add_chunks", [value for row in packed for value in row], len(chunks))
+    def _chunk(self, work: TraceWork) -> tuple[int, bytes, str]:
+        """The chunk that this commit adds of a trace: id, bytes and words."""
+        if work.ready is not None:
+            return work.next_chunk_id(), work.ready.chunk, work.ready.words
+        work.rewrite = work.rewrite or len(work.chunk_ids) + 1 >= REWRITE_AT
+        if work.rewrite:
+            self._aside.join()
+            self._drop(work.chunk_ids)
+        spans = list((work.spans if work.rewrite else work.fresh).values())
+        return work.next_chunk_id(), self._coder.encode(spans), text_of(spans) if self._text_search else ""
+
+    def _put_chunks(self, chunks: list[tuple[int, bytes]]) -> None:
+        packed = self._coder.compress([chunk for _, chunk in chunks])
+        rows = [value for (chunk_id, _), chunk in zip(chunks, packed, strict=True) for value in (chunk_id, chunk)]
+        self._put("add_chunks", rows, len(chunks))
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:
             self._run("drop_chunk", chunk_id=chunk_id)
             self._run("drop_words", chunk_id=chunk_id)
 
-    def _put_words(self, chunks: dict[int, list[Span]]) -> None:
+    def _put_words(self, words: list[Any]) -> None:
         if self._text_search:
-            rows = [value for chunk_id, spans in chunks.items() for value in (chunk_id, text_of(spans))]
-            self._aside.do(lambda: self._put("add_words", rows, len(chunks)))
-        elif chunks:
+            self._aside.do(lambda: self._put("add_words", words, len(words) // 2))
+        elif words:
             self._aside.join()
             self._run("put_fact", name="text_gap", value="1")
 
@@ -248,3 +266,27 @@ class Commit:
                 while count - done >= size:
                     self._connection.execute(statement, values[done * width : (done + size) * width])
                     done += size
+
+
+def _fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:
+    """Bring the spans into their works; gives how many were no repetitions."""
+    made: dict[str, ReadyTrace] = {}
+    again: set[str] = set()
+    """Of these something is known beside what one batch brings, so they are made anew."""
+    for batch in batches:
+        again |= made.keys() & batch.traces.keys()
+        made |= batch.traces
+    again |= {trace_id for trace_id in made if works[trace_id].known or works[trace_id].scores}
+    changed = sum([works[trace_id].take(trace) for trace_id, trace in made.items() if trace_id not in again])
+    if again:
+        late = [span for batch in batches for span in batch.spans if span.trace_id in again]
+        changed += sum([works[span.trace_id].add(span) for span in late])
+    return changed
+
+
+def _tallies(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> Tallies:
+    """What this commit counts: what was made ready, if all of it is new."""
+    made = [batch.take_tallies() for batch in batches]
+    if all(works[trace_id].ready is not None for batch in batches for trace_id in batch.traces) and None not in made:
+        return merge(tallies for tallies in made if tallies is not None)
+    return fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)

@@ -61,13 +61,11 @@ def model_pattern(model: str) -> str:
     return "\n" + _json.encode(model).decode()
 
 
-def summary_row(seq: int, project_id: int, summary: TraceSummary) -> tuple[Any, ...]:
-    """One row of `traces`, in the order of the query `add_traces`."""
+def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
+    """One row of `traces`, after seq and project id, in the order of the query `add_traces`."""
     duration_ns = summary.duration_ns
     score_value, score_best = summary.worst_user_score or (None, None)
     return (
-        seq,
-        project_id,
         bytes.fromhex(summary.trace_id),
         summary.name,
         summary.start_ns,
@@ -97,11 +95,10 @@ def summary_row(seq: int, project_id: int, summary: TraceSummary) -> tuple[Any, 
     )
 
 
-def span_values(seq: int, span: Span, into: list[Any]) -> None:
-    """Append one row of `trace_spans`, in the order of the query `add_spans`."""
+def span_values(span: Span) -> tuple[Any, ...]:
+    """One row of `trace_spans`, after seq, in the order of the query `add_spans`."""
     parent_id = span.parent_id
-    into += (
-        seq,
+    return (
         bytes.fromhex(span.span_id),
         None if parent_id is None else bytes.fromhex(parent_id),
         span.name,

@@ -14,8 +14,8 @@ import msgspec
 from clew.errors import BadFilter, StoreUnavailable
 from clew.model import Batch, Kind
 from clew.store import sql
-from clew.store.check import check_batches, check_latency
-from clew.store.protocol import KeyRecord, Latency, Page, StoredTrace, TraceFilter, Written
+from clew.store.check import check_batch, check_latency
+from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.sqlite import connect
 from clew.store.sqlite.aside import Aside, ThreadAside
 from clew.store.sqlite.chunks import ChunkCoder
@@ -24,6 +24,7 @@ from clew.store.sqlite.listing import list_page
 from clew.store.sqlite.migrate import check, migrate, migrations
 from clew.store.sqlite.percentiles import read_latency
 from clew.store.sqlite.reading import read_trace
+from clew.store.sqlite.ready import ReadyBatch, make_ready
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
@@ -59,17 +60,22 @@ class SqliteStore:
 
     # Writing.
 
-    def write(self, batches: Sequence[Batch], *, meanwhile: Callable[[], None] | None = None) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
         """Make *batches* durable; see `clew.store.protocol.SpanWriter`."""
-        check_batches(batches)
+        ready = [self.prepare(batch) for batch in batches]
         if meanwhile is None:
-            return self._transact(lambda connection: self._commit(connection, Aside()).write(batches))
-        return self._write_aside(batches, meanwhile)
+            return self._transact(lambda connection: self._commit(connection, Aside()).write(ready))
+        return self._write_aside(ready, meanwhile)
+
+    def prepare(self, batch: Batch) -> ReadyBatch:
+        """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
+        check_batch(batch)
+        return make_ready(batch, self._coder.encode, text_search=self._text_search)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
         return Commit(connection, self._coder, aside, text_search=self._text_search)
 
-    def _write_aside(self, batches: Sequence[Batch], meanwhile: Callable[[], None]) -> Written:
+    def _write_aside(self, batches: Sequence[ReadyBatch], meanwhile: Meanwhile) -> Written:
         with self._transaction() as connection:
             if self._aside is None:
                 self._aside = ThreadAside()
@@ -77,7 +83,7 @@ class SqliteStore:
             try:
                 written = self._commit(connection, aside).write(batches)
                 aside.do(lambda: connection.execute("COMMIT"))
-                meanwhile()
+                meanwhile(aside.is_busy)
             finally:
                 # Before anything is rolled back nobody else may use the connection.
                 aside.join()

@@ -1,0 +1,118 @@
+"""
+The one context variable, and what a `parent=` may be.
+
+The variable holds the current `ActiveSpan`, or a `SpanContext` when the parent lives in another
+process, or None. A span that has ended and was sent holds only ids, so nothing heavy travels.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, Final
+
+from clew.errors import MalformedId
+from clew.sdk.outbox import outbox
+
+# `clew.model` is imported where it is needed, and so is msgspec with it: a program that imports
+# Clew and never makes a span should not pay for them.
+
+CURRENT: Final[ContextVar[Any]] = ContextVar("clew_current", default=None)
+
+
+def traceparent_of(trace: int, span: int) -> str:
+    """Write the W3C header, version 00, flag "sampled"."""
+    return f"00-{trace:032x}-{span:016x}-01"
+
+
+class SpanContext:
+    """
+    The ids of a span in another process, to be given as `parent=`.
+
+    Raises:
+        MalformedId: an id is not 32 or 16 hex digits, or is all zeros.
+    """
+
+    __slots__ = ("_span", "_trace")
+
+    # What a live span has and a remote one has not; see ActiveSpan for their meaning.
+    _anchor = 0
+    _prev = None
+
+    def __init__(self, trace_id: str, span_id: str) -> None:
+        from clew.model.ids import span_id_of, trace_id_of
+
+        self._trace = int(trace_id_of(trace_id), 16)
+        self._span = int(span_id_of(span_id), 16)
+
+    @classmethod
+    def from_traceparent(cls, header: str) -> SpanContext:
+        """
+        Read a W3C `traceparent` header.
+
+        Raises:
+            MalformedId: it is not one.
+        """
+        from clew.model.ids import parse_traceparent
+
+        trace_id, span_id, _ = parse_traceparent(header)
+        return cls(trace_id, span_id)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits."""
+        return f"{self._trace:032x}"
+
+    @property
+    def span_id(self) -> str:
+        """16 hex digits."""
+        return f"{self._span:016x}"
+
+    @property
+    def traceparent(self) -> str:
+        """The header that hands this context on."""
+        return traceparent_of(self._trace, self._span)
+
+    def __repr__(self) -> str:
+        return f"SpanContext({self.trace_id!r}, {self.span_id!r})"
+
+
+class _Marker:
+    """Stands where a parent stands and means something about the absence of one."""
+
+    __slots__ = ("says",)
+    _anchor = 0
+    _prev = None
+    _trace = 0
+    _span = 0
+
+    def __init__(self, says: str) -> None:
+        self.says = says
+
+
+NO_PARENT: Final = _Marker("as `parent=`: begin a new trace, whatever is ambient")
+SUPPRESSED: Final = _Marker("as the current span: nothing below is traced (Clew's own work)")
+
+
+def parent_of(parent: Any) -> Any:
+    """
+    Give what *parent* stands for: a live span, a SpanContext, or None for "no parent".
+
+    What cannot be a parent is complained of once, and the ambient span is taken instead.
+    """
+    if parent is None:
+        return CURRENT.get()
+    if parent is NO_PARENT:
+        return None
+    if isinstance(parent, str):
+        try:
+            return SpanContext.from_traceparent(parent)
+        except MalformedId as error:
+            outbox.complain("traceparent", f"parent= ignored: {error}")
+            return CURRENT.get()
+    trace, span = getattr(parent, "_trace", None), getattr(parent, "_span", None)
+    if type(trace) is int and type(span) is int:
+        # A do-nothing span has no ids of its own, and so is no parent.
+        return parent if trace and span else CURRENT.get()
+    kind = type(parent).__name__
+    outbox.complain("parent", f"parent= ignored: want a span, a SpanContext or a traceparent string, got {kind}")
+    return CURRENT.get()

@@ -1,0 +1,46 @@
+"""
+Inputs and outputs as they were when they were set.
+
+The top level of a list or dict is copied, so that what the user appends later rewrites nothing;
+deeper levels are not, because a deep copy on the caller's thread has no bound.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Final
+
+KEPT_ITEMS: Final = 10_000
+"""Of longer lists and dicts the first so many are kept."""
+
+
+class Cut:
+    """The first items of something too long to copy on the caller's thread."""
+
+    __slots__ = ("first", "length")
+
+    def __init__(self, first: Any, length: int) -> None:
+        self.first = first
+        self.length = length
+
+    def told(self, path: str, problems: list[str]) -> Any:
+        """What is left of it, with a note in *problems*."""
+        problems.append(f"{path} was cut from {self.length} to {len(self.first)} items")
+        return self.first
+
+
+def kept(value: Any) -> Any:
+    """
+    Copy *value* if it is a list or dict.
+
+    The copy is the built-in one also for subclasses, so none of the user's code runs here.
+    """
+    if isinstance(value, list):
+        if list.__len__(value) <= KEPT_ITEMS:
+            return list.copy(value)
+        return Cut(list.__getitem__(value, slice(KEPT_ITEMS)), list.__len__(value))
+    if isinstance(value, dict):
+        if dict.__len__(value) <= KEPT_ITEMS:
+            return dict.copy(value)
+        return Cut(dict(islice(dict.items(value), KEPT_ITEMS)), dict.__len__(value))
+    return value

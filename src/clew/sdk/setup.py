@@ -1,0 +1,252 @@
+"""
+The one writer of this process: made by `configure` or by the first span, ended at exit.
+
+Only `configure` raises. What goes wrong when the environment decides (at the first span) is
+logged once, and tracing stays off.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import sys
+from time import time_ns
+from typing import Any, Final
+
+from clew import config
+from clew.errors import ClewError, ConfigError
+from clew.model import Score
+from clew.model.ids import span_id_of, trace_id_of
+from clew.sdk.ambient import CURRENT
+from clew.sdk.carriers import executors
+from clew.sdk.endpoints import STORE_OPENERS
+from clew.sdk.exporter import Exporter, HttpExporter
+from clew.sdk.outbox import outbox, settling
+from clew.sdk.writer import Writer
+
+log: Final = logging.getLogger("clew")
+
+EXIT_S: Final = 5.0
+"""The most that leaving the interpreter waits for the last spans."""
+EXIT_PATIENCE_S: Final = 1.0
+"""The same if nobody listens at the endpoint: a script without a server should not hang."""
+
+_writer: Writer | None = None
+_hooked = False
+
+
+def configure(
+    endpoint: str | None = None,
+    *,
+    api_key: str | None = None,
+    service: str | None = None,
+    enabled: bool | None = None,
+    flush_traces: int | None = None,
+    flush_interval_s: float | None = None,
+) -> None:
+    """See `clew.configure`."""
+    with settling:
+        if not (config.ENABLED.read() if enabled is None else enabled):
+            switch_off()
+            return
+        exporter = _exporter(
+            config.ENDPOINT.read() if endpoint is None else endpoint,
+            config.API_KEY.read() if api_key is None else api_key,
+        )
+        use(
+            exporter,
+            service=config.SERVICE.read() if service is None else service,
+            flush_traces=_traces(flush_traces),
+            flush_interval_s=_interval(flush_interval_s),
+            queue_spans=config.QUEUE_SPANS.read(),
+        )
+
+
+def use(
+    exporter: Exporter,
+    *,
+    service: str = "",
+    flush_traces: int = config.FLUSH_TRACES.default,
+    flush_interval_s: float = config.FLUSH_INTERVAL_S.default,
+    queue_spans: int = config.QUEUE_SPANS.default,
+) -> Writer:
+    """Send to *exporter* from now on, and record."""
+    global _writer  # noqa: PLW0603  one writer for the process
+    resource = {"telemetry.sdk.name": "clew", "telemetry.sdk.language": "python"}
+    if service:
+        resource["service.name"] = str(service)
+    with settling:
+        if _writer is None or _writer.stopped:
+            _writer = Writer(
+                outbox, exporter, flush_traces=flush_traces, flush_interval_s=flush_interval_s, resource=resource
+            )
+        else:
+            _writer.redirect(exporter, flush_traces=flush_traces, flush_interval_s=flush_interval_s, resource=resource)
+        outbox.limit = queue_spans
+        outbox.ensure_writer = _writer.ensure_running
+        _hook_once()
+        executors.install()
+        outbox.settled = outbox.recording = True
+        return _writer
+
+
+def from_environment() -> bool:
+    """Decide at the first span; gives whether there is something to record."""
+    with settling:
+        if outbox.settled:
+            return outbox.recording
+        try:
+            configure()
+        except ClewError as error:
+            switch_off()
+            log.error("clew: tracing is off: %s", error)  # noqa: TRY400  the sentence says it all
+        except Exception:
+            switch_off()
+            log.exception("clew: tracing is off")
+        return outbox.recording
+
+
+def switch_off() -> None:
+    """Record nothing from now on. What waits already is still sent."""
+    with settling:
+        outbox.recording = False
+        outbox.settled = True
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """See `clew.flush`."""
+    writer = _writer
+    return writer is None or writer.stopped or writer.flush(timeout)
+
+
+def shutdown(timeout: float = 5.0, *, patience_s: float | None = None) -> bool:
+    """See `clew.shutdown`."""
+    with settling:
+        writer = _writer
+        switch_off()
+    if writer is None or writer.stopped:
+        return True
+    delivered = writer.flush(timeout, patience_s=patience_s)
+    writer.stop()
+    return delivered
+
+
+def score(
+    name: str,
+    value: float,
+    *,
+    best: float = 5,
+    trace_id: str | None = None,
+    span: Any = None,
+    comment: str = "",
+    label: str = "",
+    source: Any = "user",
+) -> None:
+    """See `clew.score`."""
+    if not outbox.recording and (outbox.settled or not from_environment()):
+        return
+    try:
+        of_trace, of_span = _scored(trace_id, span)
+        given = Score(
+            trace_id=of_trace,
+            span_id=of_span,
+            name=str(name),
+            value=_finite(value),
+            best=_finite(best),
+            label=str(label),
+            comment=str(comment),
+            source=source if source in ("user", "evaluator", "code") else "code",
+            at_ns=time_ns(),
+        )
+    except Exception as error:
+        outbox.complain(f"score:{type(error).__name__}", f"a score was ignored: {error}")
+        return
+    outbox.put(given, is_root=False)
+
+
+def forget() -> None:
+    """Go back to before the first span. For tests."""
+    global _writer
+    with settling:
+        writer, _writer = _writer, None
+        if writer is not None and not writer.stopped:
+            writer.stop()
+        outbox.recording = outbox.settled = False
+        outbox.empty(wake_at_root=config.FLUSH_TRACES.default)
+        outbox.ensure_writer = lambda: None
+        outbox.forget_complaints()
+
+
+def _exporter(endpoint: str, api_key: str) -> Exporter:
+    scheme, separator, _ = str(endpoint).partition("://")
+    if scheme in ("http", "https") and separator:
+        return HttpExporter(endpoint, api_key=str(api_key))
+    if scheme in STORE_OPENERS and separator:
+        exporter: Exporter = STORE_OPENERS[scheme](endpoint)
+        return exporter
+    if scheme in ("postgresql", "postgres", "clickhouse", "otlp+http"):
+        raise ConfigError("endpoint", f"{scheme}:// is not supported in this version; use http:// or sqlite:///")
+    hint = f"; did you mean http://{endpoint}?" if endpoint and not separator else ""
+    raise ConfigError("endpoint", f"{endpoint!r} is neither http(s)://host:port nor sqlite:///path{hint}")
+
+
+def _traces(flush_traces: int | None) -> int:
+    value = config.FLUSH_TRACES.read() if flush_traces is None else flush_traces
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError("flush_traces", f"{value!r} is not a whole number over zero")
+    return value
+
+
+def _interval(flush_interval_s: float | None) -> float:
+    value = config.FLUSH_INTERVAL_S.read() if flush_interval_s is None else flush_interval_s
+    if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigError("flush_interval_s", f"{value!r} is not a number of seconds over zero")
+    return float(value)
+
+
+def _finite(value: float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no score")
+    return number
+
+
+def _scored(trace_id: str | None, span: Any) -> tuple[str, str | None]:
+    """Which trace, and which span of it if one was named."""
+    if span is not None:
+        return trace_id_of(span.trace_id), span_id_of(span.span_id)
+    if trace_id is not None:
+        return trace_id_of(trace_id), None
+    current = CURRENT.get()
+    if current is None or not current._trace:
+        raise ValueError("no span is current and no trace_id was given")
+    return f"{current._trace:032x}", None
+
+
+def _hook_once() -> None:
+    global _hooked  # noqa: PLW0603
+    if not _hooked:
+        _hooked = True
+        atexit.register(_at_exit)
+        os.register_at_fork(after_in_child=_after_fork)
+
+
+def _at_exit() -> None:
+    try:
+        shutdown(EXIT_S, patience_s=EXIT_PATIENCE_S)
+    except Exception:
+        log.exception("clew: the last spans may not have been sent")
+
+
+def _after_fork() -> None:
+    """The parent sends what waited; the child begins with an empty queue and no thread."""
+    if _writer is not None:
+        _writer.exporter.after_fork()
+        _writer.reset()
+    # A child of `multiprocessing` leaves by os._exit, past atexit; it has finalizers of its own,
+    # which it clears before it runs these.
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and _writer is not None:
+        util.register_after_fork(_writer, lambda _: util.Finalize(None, _at_exit, exitpriority=0))

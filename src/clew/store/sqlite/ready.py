@@ -1,0 +1,83 @@
+"""
+What of a write needs no database, done before its turn comes.
+
+Nearly every trace of a batch is new to the store. For such a one the summary, the rows, the chunk
+and the words follow from the batch alone, and are made here while SQLite is busy with the batch
+before. If it turns out that something of the trace is stored, they are thrown away and made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clew.model import Batch, Span, summarise
+from clew.store.sqlite.rows import span_values, summary_values
+from clew.store.tally import Tallies, fold
+from clew.store.text import text_of
+
+
+def keep(span: Span, spans: dict[str, Span]) -> bool:
+    """Put *span* among *spans*, by id; False if it changes nothing."""
+    have = spans.get(span.span_id)
+    if have is not None and (have.end_ns is not None or span.end_ns is None):
+        return False
+    spans[span.span_id] = span
+    return True
+
+
+class ReadyTrace:
+    """A trace of a batch, as it will be if nothing of it is stored yet."""
+
+    __slots__ = ("changed", "chunk", "rows", "spans", "summary", "words")
+
+    def __init__(self) -> None:
+        self.spans: dict[str, Span] = {}
+        self.changed = 0
+        """How many of the batch's spans were not repetitions."""
+        self.summary: tuple[Any, ...] = ()
+        self.rows: list[tuple[Any, ...]] = []
+        self.chunk = b""
+        self.words = ""
+
+    def finish(self, project: str, encode: Callable[[Sequence[Span]], bytes], *, text_search: bool) -> None:
+        """Make everything from the spans."""
+        spans = list(self.spans.values())
+        self.summary = summary_values(summarise(project, spans))
+        self.rows = span_rows(self.spans)
+        self.chunk = encode(spans)
+        if text_search:
+            self.words = text_of(spans)
+
+
+def span_rows(spans: dict[str, Span]) -> list[tuple[Any, ...]]:
+    """Rows of `trace_spans` in the order of its key, so that pages are filled one after the other."""
+    return [span_values(spans[span_id]) for span_id in sorted(spans)]
+
+
+class ReadyBatch(Batch):
+    """A batch and what was made of it."""
+
+    traces: dict[str, ReadyTrace]
+    tallies: Tallies | None
+
+    def take_tallies(self) -> Tallies | None:
+        """Give the counts, once: whoever writes them adds to them what is stored."""
+        tallies, self.tallies = self.tallies, None
+        return tallies
+
+
+def make_ready(batch: Batch, encode: Callable[[Sequence[Span]], bytes], *, text_search: bool) -> ReadyBatch:
+    """Do for *batch* what needs no database."""
+    if isinstance(batch, ReadyBatch):
+        return batch
+    traces: dict[str, ReadyTrace] = {}
+    for span in batch.spans:
+        trace = traces.get(span.trace_id)
+        if trace is None:
+            trace = traces[span.trace_id] = ReadyTrace()
+        trace.changed += keep(span, trace.spans)
+    for trace in traces.values():
+        trace.finish(batch.project, encode, text_search=text_search)
+    tallies = fold(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
+    return ReadyBatch(project=batch.project, spans=batch.spans, scores=batch.scores, traces=traces, tallies=tallies)
