@@ -26,7 +26,7 @@ _LEVEL = 1
 
 
 class ChunkCoder:
-    """Packs and unpacks chunks: `encode` from any thread, the rest not from two at once."""
+    """Packs and unpacks chunks. Not for two threads at once."""
 
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder()
@@ -34,16 +34,12 @@ class ChunkCoder:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def encode(self, spans: Sequence[Span]) -> bytes:
-        """Write *spans* as one chunk, not yet compressed."""
-        return self._encoder.encode(spans)
-
-    def compress(self, chunks: Sequence[bytes]) -> list[bytes]:
-        """Compress each chunk."""
-        if not chunks:
+    def pack(self, groups: Sequence[Sequence[Span]]) -> list[bytes]:
+        """Pack each group of spans."""
+        if not groups:
             return []
         # One call, since each lets go of Python's lock and must wait to take it back.
-        packed = self._compressor.multi_compress_to_buffer(list(chunks))
+        packed = self._compressor.multi_compress_to_buffer([self._encoder.encode(spans) for spans in groups])
         return [packed[at].tobytes() for at in range(len(packed))]
 
     def unpack(self, chunk: bytes) -> list[Span]:

@@ -177,12 +177,12 @@ class Commit:
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
         works = sorted((work for work in touched if work.fresh), key=lambda work: work.seq)
-        chunks: list[tuple[int, bytes]] = []
+        chunks: list[Any] = []
         words: list[Any] = []
         rows: list[Any] = []
         for work in works:
             chunk_id, chunk, text = self._chunk(work)
-            chunks.append((chunk_id, chunk))
+            chunks += (chunk_id, chunk)
             words += (chunk_id, text)
         self._put_words(words)
         for work in works:
@@ -191,7 +191,7 @@ class Commit:
                 rows += (seq, *values)
         count = sum(len(work.fresh) for work in works)
         self._aside.do(lambda: self._put("add_spans", rows, count))
-        self._aside.do(lambda: self._put_chunks(chunks))
+        self._aside.do(lambda: self._put("add_chunks", chunks, len(works)))
 
     def _chunk(self, work: TraceWork) -> tuple[int, bytes, str]:
         """The chunk that this commit adds of a trace: id, bytes and words."""
@@ -202,12 +202,7 @@ class Commit:
             self._aside.join()
             self._drop(work.chunk_ids)
         spans = list((work.spans if work.rewrite else work.fresh).values())
-        return work.next_chunk_id(), self._coder.encode(spans), text_of(spans) if self._text_search else ""
-
-    def _put_chunks(self, chunks: list[tuple[int, bytes]]) -> None:
-        packed = self._coder.compress([chunk for _, chunk in chunks])
-        rows = [value for (chunk_id, _), chunk in zip(chunks, packed, strict=True) for value in (chunk_id, chunk)]
-        self._put("add_chunks", rows, len(chunks))
+        return work.next_chunk_id(), self._coder.pack([spans])[0], text_of(spans) if self._text_search else ""
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:

@@ -8,10 +8,10 @@ before. If it turns out that something of the trace is stored, they are thrown a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from clew.model import Batch, Span, summarise
+from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.rows import span_values, summary_values
 from clew.store.tally import Tallies, fold
 from clew.store.text import text_of
@@ -40,12 +40,11 @@ class ReadyTrace:
         self.chunk = b""
         self.words = ""
 
-    def finish(self, project: str, encode: Callable[[Sequence[Span]], bytes], *, text_search: bool) -> None:
-        """Make everything from the spans."""
+    def finish(self, project: str, *, text_search: bool) -> None:
+        """Make everything but the chunk from the spans."""
         spans = list(self.spans.values())
         self.summary = summary_values(summarise(project, spans))
         self.rows = span_rows(self.spans)
-        self.chunk = encode(spans)
         if text_search:
             self.words = text_of(spans)
 
@@ -67,7 +66,7 @@ class ReadyBatch(Batch):
         return tallies
 
 
-def make_ready(batch: Batch, encode: Callable[[Sequence[Span]], bytes], *, text_search: bool) -> ReadyBatch:
+def make_ready(batch: Batch, coder: ChunkCoder, *, text_search: bool) -> ReadyBatch:
     """Do for *batch* what needs no database."""
     if isinstance(batch, ReadyBatch):
         return batch
@@ -78,6 +77,9 @@ def make_ready(batch: Batch, encode: Callable[[Sequence[Span]], bytes], *, text_
             trace = traces[span.trace_id] = ReadyTrace()
         trace.changed += keep(span, trace.spans)
     for trace in traces.values():
-        trace.finish(batch.project, encode, text_search=text_search)
+        trace.finish(batch.project, text_search=text_search)
+    chunks = coder.pack([list(trace.spans.values()) for trace in traces.values()])
+    for trace, chunk in zip(traces.values(), chunks, strict=True):
+        trace.chunk = chunk
     tallies = fold(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
     return ReadyBatch(project=batch.project, spans=batch.spans, scores=batch.scores, traces=traces, tallies=tallies)

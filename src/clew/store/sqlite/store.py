@@ -46,7 +46,8 @@ class SqliteStore:
         self._read_only = read_only
         self._text_search = text_search
         self._lock = threading.Lock()
-        self._coder = ChunkCoder()
+        self._preparing = threading.Lock()
+        self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
         self._aside: ThreadAside | None = None
         self._connection: apsw.Connection | None = None
         self._file: connect.FileIdentity | None = None
@@ -70,10 +71,11 @@ class SqliteStore:
     def prepare(self, batch: Batch) -> ReadyBatch:
         """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
         check_batch(batch)
-        return make_ready(batch, self._coder.encode, text_search=self._text_search)
+        with self._preparing:
+            return make_ready(batch, self._coder, text_search=self._text_search)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
-        return Commit(connection, self._coder, aside, text_search=self._text_search)
+        return Commit(connection, self._commit_coder, aside, text_search=self._text_search)
 
     def _write_aside(self, batches: Sequence[ReadyBatch], meanwhile: Meanwhile) -> Written:
         with self._transaction() as connection:
