@@ -25,6 +25,8 @@ SPANS_PER_REQUEST = 8
 REQUESTS_PER_S = 250
 WARM_UP = 200
 EMPTY_BATCHES, EMPTY_SPANS = 50, 50
+DRAIN_S = 2.0
+"""For every subject's exporter to work off what came flat out, before single spans are looked at."""
 
 
 async def request(sdk: Untraced) -> None:
@@ -105,6 +107,7 @@ def main(subject: str, url: str, requests: int) -> None:
     """Run one subject and print what was measured, and how many spans should have arrived."""
     sdk = SUBJECTS[subject](url)
     result = asyncio.run(measure(sdk, requests))
+    time.sleep(DRAIN_S)
     result["empty_us"] = empty_span_us(sdk)
     sdk.close()
     result["made"] = (WARM_UP + 2 * requests) * SPANS_PER_REQUEST + EMPTY_BATCHES * (1 + EMPTY_SPANS)

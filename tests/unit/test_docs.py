@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import clew
 import clew.errors
+from clew.cli.app import app
 from clew.config import SETTINGS
 from clew.model import KINDS, Flag
 
@@ -53,3 +55,19 @@ def _links():
 @pytest.mark.parametrize(("page", "target"), list(_links()))
 def test_each_link_between_pages_leads_somewhere(page, target):
     assert (page.parent / target).exists()
+
+
+def _commands(command, path="clew"):
+    if hasattr(command, "commands"):
+        for name, child in command.commands.items():
+            yield from _commands(child, f"{path} {name}")
+    else:
+        yield path, command
+
+
+@pytest.mark.parametrize(("path", "command"), list(_commands(get_command(app))))
+def test_each_command_and_each_of_its_options_is_documented(path, command):
+    text = _text("docs/reference/cli.md")
+    options = [name for option in command.params for name in option.opts if name.startswith("--") and name != "--help"]
+    assert f"## `{path}`" in text
+    assert [name for name in options if not re.search(rf"{name}\b", text)] == []

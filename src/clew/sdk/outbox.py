@@ -23,7 +23,10 @@ CROWD: Final = 512
 """So many waiting spans wake the writer, whatever the clock says."""
 
 QUEUE_BYTES: Final = 48 << 20
-"""About so many bytes may wait. Counted only while it is crowded: weighing every span would cost each of them."""
+"""About so many bytes may wait, beside the first `WEIGHED_AT` spans."""
+
+WEIGHED_AT: Final = 2048
+"""Spans are weighed only while so many wait: weighing costs more than the rest of a span."""
 
 SPAN_BYTES: Final = 600
 """What a span takes without its strings."""
@@ -109,7 +112,7 @@ class Outbox:
     def _put_crowded(self, item: Any) -> bool:
         self.ensure_writer()
         waiting = len(self.spans)
-        weight = weight_of(item) if waiting >= CROWD else 0
+        weight = weight_of(item) if waiting >= WEIGHED_AT else 0
         if waiting >= self.limit or self.waiting_bytes + weight > QUEUE_BYTES:
             self.full.add()
             self.ring()
@@ -123,8 +126,8 @@ class Outbox:
     def taken(self, item: Any) -> None:
         """The writer has *item* now."""
         if self.waiting_bytes:
-            crowded = len(self.spans) >= CROWD
-            self.waiting_bytes = max(0, self.waiting_bytes - weight_of(item)) if crowded else 0
+            weighed = len(self.spans) >= WEIGHED_AT
+            self.waiting_bytes = max(0, self.waiting_bytes - weight_of(item)) if weighed else 0
 
     def ring(self) -> None:
         """Wake the writer; ringing twice is ringing once."""

@@ -167,6 +167,7 @@ def test_what_does_not_fit_in_the_queue_is_counted_and_logged(turns, exporter, c
 def test_the_queue_is_bounded_in_bytes_too(turns, exporter, clock, monkeypatch):
     """A server that is away must not cost the program its memory."""
     monkeypatch.setattr(outbox_module, "QUEUE_BYTES", 10_000_000)
+    monkeypatch.setattr(outbox_module, "WEIGHED_AT", outbox_module.CROWD)
     exporter.script = [TryLater("away")]
     for n in range(2_000):
         clew.span("step", messages=[{"role": "user", "content": f"{n:05}" * 4_000}]).end()
