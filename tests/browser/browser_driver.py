@@ -1,5 +1,5 @@
 """
-What the browser tests and `screenshot.py` stand on: Chromium, a real server, and a page that is watched.
+What the browser tests stand on: Chromium, a real server, and a page that is watched.
 
 Chromium is `$CLEW_CHROMIUM`, or Debian's.
 """

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 import clew
 import clew.errors
-from clew.cli.app import app
+from clew.cli.app import commands
 from clew.config import SETTINGS
 from clew.model import KINDS, Flag
 
@@ -65,7 +65,7 @@ def _commands(command, path="clew"):
         yield path, command
 
 
-@pytest.mark.parametrize(("path", "command"), list(_commands(get_command(app))))
+@pytest.mark.parametrize(("path", "command"), list(_commands(get_command(commands))))
 def test_each_command_and_each_of_its_options_is_documented(path, command):
     text = _text("docs/reference/cli.md")
     options = [name for option in command.params for name in option.opts if name.startswith("--") and name != "--help"]

@@ -53,7 +53,7 @@ def doctor(
     failed = False
     for finding in examine(store, url, key):
         mark, style = MARKS[finding.level]
-        line = Text.assemble((mark, style), "  ", (f"{finding.what:<10}", "bold"), one_line(finding.says, 300))
+        line = Text.assemble((mark, style), "  ", (f"{finding.what:<12}", "bold"), one_line(finding.says, 300))
         if finding.advice:
             line.append(f"\n                {finding.advice}", "bright_black")
         console.print(line, soft_wrap=True)

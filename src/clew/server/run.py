@@ -125,7 +125,7 @@ def _tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it.
+    # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it each time.
     sys.setswitchinterval(float(__import__("os").environ.get("SWI", "0.001")))
 
 

@@ -7,6 +7,7 @@ window reads days in its middle, hours towards its edges and minutes at them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -59,19 +60,20 @@ class Tally:
         self.duration_ns = 0
         self.buckets: Histogram = {}
 
-    def add(self, span: Span) -> None:
-        """Count a finished span."""
-        duration_ns = (span.end_ns or 0) - span.start_ns
-        bucket = histogram.bucket_of(duration_ns)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.count += 1
-        self.duration_ns += duration_ns
-        if span.status == "error":
-            self.errors += 1
-        if span.kind in METERED_KINDS:
-            self.input_tokens += span.input_tokens or 0
-            self.output_tokens += span.output_tokens or 0
-            self.cost_usd += span.cost_usd or 0.0
+    @classmethod
+    def of(cls, spans: Sequence[Span], *, metered: bool) -> Tally:
+        """Count finished spans of one operation."""
+        tally = cls()
+        durations_ns = [(span.end_ns or 0) - span.start_ns for span in spans]
+        tally.buckets = dict(Counter(map(histogram.bucket_of, durations_ns)))
+        tally.count = len(spans)
+        tally.duration_ns = sum(durations_ns)
+        tally.errors = [span.status for span in spans].count("error")
+        if metered:
+            tally.input_tokens = sum([span.input_tokens or 0 for span in spans])
+            tally.output_tokens = sum([span.output_tokens or 0 for span in spans])
+            tally.cost_usd = sum([span.cost_usd or 0.0 for span in spans])
+        return tally
 
     def merge(self, other: Tally) -> None:
         """Add what *other* counted."""
@@ -118,14 +120,27 @@ Tallies = dict[tuple[int, int, Operation], Tally]
 """By resolution in seconds, start of the bucket in Unix seconds, and operation."""
 
 
-def merge(several: Iterable[Tallies]) -> Tallies:
+Minutes = dict[tuple[int, Kind, str, str | None], Tally]
+"""By minute, kind, name and model. Plain tuples, since a named one for every span would take a fifth of the time."""
+
+
+def count(finished: Iterable[Span]) -> Minutes:
+    """Count *finished* spans by the minute of their start."""
+    alike: dict[tuple[int, Kind, str, str | None], list[Span]] = {}
+    for span in finished:
+        key = span.start_ns // _MINUTE_NS, span.kind, span.name, span.model
+        if key in alike:
+            alike[key].append(span)
+        else:
+            alike[key] = [span]
+    return {key: Tally.of(spans, metered=key[1] in METERED_KINDS) for key, spans in alike.items()}
+
+
+def merge(several: Iterable[Minutes]) -> Minutes:
     """Add up *several*; what they held may be changed by it."""
-    merged: Tallies = {}
-    for tallies in several:
-        if not merged:
-            merged = tallies
-            continue
-        for key, tally in tallies.items():
+    merged: Minutes = {}
+    for minutes in several:
+        for key, tally in minutes.items():
             have = merged.get(key)
             if have is None:
                 merged[key] = tally
@@ -134,16 +149,8 @@ def merge(several: Iterable[Tallies]) -> Tallies:
     return merged
 
 
-def fold(finished: Iterable[Span]) -> Tallies:
-    """Count *finished* spans by minute, hour and day of their start."""
-    # Plain tuples while counting: making a named one for every span would take a fifth of the time.
-    minutes: dict[tuple[int, Kind, str, str | None], Tally] = {}
-    for span in finished:
-        key = span.start_ns // _MINUTE_NS, span.kind, span.name, span.model
-        tally = minutes.get(key)
-        if tally is None:
-            tally = minutes[key] = Tally()
-        tally.add(span)
+def spread(minutes: Minutes) -> Tallies:
+    """Count by minute, hour and day what was counted by minute."""
     tallies: Tallies = {}
     for (minute, kind, name, model), tally in minutes.items():
         operation = Operation(kind, name, model or "")
@@ -151,6 +158,11 @@ def fold(finished: Iterable[Span]) -> Tallies:
             start_s = minute * MINUTE_S // resolution_s * resolution_s
             tallies.setdefault((resolution_s, start_s, operation), Tally()).merge(tally)
     return tallies
+
+
+def fold(finished: Iterable[Span]) -> Tallies:
+    """Count *finished* spans by minute, hour and day of their start."""
+    return spread(count(finished))
 
 
 class Window(NamedTuple):

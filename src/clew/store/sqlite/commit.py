@@ -26,7 +26,7 @@ from clew.store.sqlite.aside import Aside
 from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
 from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, keep, span_rows
 from clew.store.sqlite.rows import finite, int64, score_row, summary_values
-from clew.store.tally import Operation, Sums, Tallies, fold, merge
+from clew.store.tally import Operation, Sums, Tallies, fold, merge, spread
 from clew.store.text import text_of
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
@@ -281,7 +281,7 @@ def _fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:
 
 def _tallies(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> Tallies:
     """What this commit counts: what was made ready, if all of it is new."""
-    made = [batch.take_tallies() for batch in batches]
+    made = [batch.take_minutes() for batch in batches]
     if all(works[trace_id].ready is not None for batch in batches for trace_id in batch.traces) and None not in made:
-        return merge(tallies for tallies in made if tallies is not None)
+        return spread(merge(minutes for minutes in made if minutes is not None))
     return fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)

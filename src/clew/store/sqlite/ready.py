@@ -13,7 +13,7 @@ from typing import Any
 from clew.model import Batch, Span, summarise
 from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.rows import span_values, summary_values
-from clew.store.tally import Tallies, fold
+from clew.store.tally import Minutes, count
 from clew.store.text import text_of
 
 
@@ -58,12 +58,12 @@ class ReadyBatch(Batch):
     """A batch and what was made of it."""
 
     traces: dict[str, ReadyTrace]
-    tallies: Tallies | None
+    minutes: Minutes | None
 
-    def take_tallies(self) -> Tallies | None:
+    def take_minutes(self) -> Minutes | None:
         """Give the counts, once: whoever writes them adds to them what is stored."""
-        tallies, self.tallies = self.tallies, None
-        return tallies
+        minutes, self.minutes = self.minutes, None
+        return minutes
 
 
 def make_ready(batch: Batch, coder: ChunkCoder, *, text_search: bool) -> ReadyBatch:
@@ -81,5 +81,5 @@ def make_ready(batch: Batch, coder: ChunkCoder, *, text_search: bool) -> ReadyBa
     chunks = coder.pack([list(trace.spans.values()) for trace in traces.values()])
     for trace, chunk in zip(traces.values(), chunks, strict=True):
         trace.chunk = chunk
-    tallies = fold(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
-    return ReadyBatch(project=batch.project, spans=batch.spans, scores=batch.scores, traces=traces, tallies=tallies)
+    minutes = count(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
+    return ReadyBatch(project=batch.project, spans=batch.spans, scores=batch.scores, traces=traces, minutes=minutes)
