@@ -187,6 +187,7 @@ class Batcher:
                         self._changed.wait(_GLANCE_S)
         except BaseException as error:
             _logger.exception("reading ahead failed; going on")
+            self._ahead = []
             for body in taken:
                 self._fail(body, error)
 

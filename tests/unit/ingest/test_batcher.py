@@ -33,6 +33,7 @@ class FakeStore:
         self.gate = threading.Event()
         self.gate.set()
         self.failing: BaseException | None = None
+        self.is_busy: Callable[[], bool] = lambda: False
 
     def prepare(self, batch: Batch) -> Batch:
         return batch
@@ -41,7 +42,7 @@ class FakeStore:
         self.entered.release()
         assert self.gate.wait(WAIT_S)
         if meanwhile is not None:
-            meanwhile(lambda: False)
+            meanwhile(self.is_busy)
         if self.failing is not None:
             raise self.failing
         spans = [(batch.project, span) for batch in batches for span in batch.spans]
@@ -138,6 +139,28 @@ def test_what_comes_during_a_commit_is_read_then_and_written_next(batcher: Batch
         wait(unreadable)
     assert wait(good).accepted == 1
     assert [len(commit) for commit in store.commits] == [1, 1]
+
+
+def test_when_reading_ahead_fails_its_bodies_fail_once_and_the_next_are_stored(
+    batcher: Batcher, store: FakeStore
+) -> None:
+    """What was told to have failed must not be written, nor counted, as well."""
+
+    def broken() -> bool:
+        store.is_busy = lambda: False
+        raise RuntimeError("the store cannot say")
+
+    with store.held():
+        first = submit(batcher, span(0))
+        assert store.entered.acquire(timeout=WAIT_S)
+        store.is_busy = broken
+        ahead = submit(batcher, span(1))
+    assert wait(first).accepted == 1
+    with pytest.raises(RuntimeError, match="cannot say"):
+        wait(ahead)
+    assert wait(submit(batcher, span(2))).accepted == 1
+    assert [len(commit) for commit in store.commits] == [1, 1]
+    assert batcher.stats()["held_bytes"] == 0
 
 
 def test_a_commit_is_bounded(batcher: Batcher, store: FakeStore) -> None:

@@ -1,6 +1,9 @@
 """A URL names a store."""
 
 import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -71,14 +74,32 @@ def test_reading_only_reads_beside_a_writer_and_writes_nothing(tmp_path):
     writer.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="directories that refuse are made with chmod")
-def test_reading_only_works_where_nothing_can_be_made(tmp_path):
-    """A copy on a read-only disk: not even SQLite's side files."""
-    open_store(f"sqlite:///{tmp_path}/clew.db").close()
-    tmp_path.chmod(0o500)
+@contextmanager
+def _as_somebody_who_may_only_read(folder):
+    """The files are made by us, and looked at by a user whom permissions bind; they do not bind root."""
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
     try:
-        reader = open_store(f"sqlite:///{tmp_path}/clew.db", read_only=True)
-        assert ids(reader) == []
-        reader.close()
+        with pytest.raises(PermissionError):
+            (folder / "new").touch()
+        yield
     finally:
-        tmp_path.chmod(0o700)
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="directories that refuse are made with chmod")
+def test_reading_only_works_where_nothing_can_be_made():
+    """A copy on a read-only disk: not even SQLite's side files."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        open_store(f"sqlite:///{folder}/clew.db").close()
+        with _as_somebody_who_may_only_read(folder):
+            reader = open_store(f"sqlite:///{folder}/clew.db", read_only=True)
+            assert ids(reader) == []
+            reader.close()

@@ -57,7 +57,13 @@ def open_reader(path: str) -> apsw.Connection:
     """Open *path* to read only. It must be there."""
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=64)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    connection.execute(f"PRAGMA mmap_size = {_READER_MMAP_BYTES}")
+    try:
+        connection.execute(f"PRAGMA mmap_size = {_READER_MMAP_BYTES}")
+        # Only the first read opens the side files; whether they can be made is to be known here.
+        connection.pragma("schema_version")
+    except apsw.Error:
+        connection.close(True)
+        raise
     return connection
 
 
