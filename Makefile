@@ -55,7 +55,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.server
 
 $(VENV)/.test: pyproject.toml $(VENV)/.server
 	@echo "Installing what the tests need"
-	@$(PIP) --group test
+	@$(PIP) --editable ".[mcp,postgres]" --group test
 	@touch $@
 
 $(VENV)/.check: pyproject.toml $(VENV)/.server

@@ -74,3 +74,23 @@ class SchemaTooNew(StoreUnavailable):
         )
         self.found = found
         self.known = known
+
+
+class UnknownNode(ClewError):
+    """The graph of this project has no such tool or capability. HTTP 404; exit status 2."""
+
+    def __init__(self, asked: str, *, near: tuple[str, ...] = (), ambiguous: bool = False) -> None:
+        if ambiguous:
+            hint = f"it could be any of {', '.join(near)}; say which"
+        elif near:
+            hint = f"did you mean {' or '.join(near)}?"
+        else:
+            hint = "nothing like it was ever traced in this project"
+        super().__init__(f"no node {asked[:200]!r}: {hint}")
+        self.asked = asked
+        self.near = near
+        self.ambiguous = ambiguous
+
+
+class BadTemplate(ClewError):
+    """A declared workflow makes no sense: a cycle, or not a mapping. HTTP 400; exit status 2."""
