@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench screenshot clean
+.PHONY: help demo test check bench matrix screenshot clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ help: ## Show this list.
 demo: $(VENV)/.demo ## Ask a real RAG service real questions and watch the traces. ONCE=1 ends after them.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ONCE="$(ONCE)" $(BIN)/python -m examples.hybrid_rag
 
-test: $(VENV)/.demo $(VENV)/.test | chromium ## Run every test, the browser's and the demo's too.
+test: $(VENV)/.demo $(VENV)/.test | chromium postgres ## Run every test, the browser's and the demo's too.
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.check $(VENV)/.test $(VENV)/.demo ## Format, lint, types and import rules.
@@ -24,8 +24,11 @@ check: $(VENV)/.check $(VENV)/.test $(VENV)/.demo ## Format, lint, types and imp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.demo $(VENV)/.test ## Measure Clew beside its peers, in one run. ARGS="sdk|ingest|query|crash" for a part.
+bench: $(VENV)/.demo $(VENV)/.test ## Measure Clew beside its peers, in one run. ARGS="sdk|ingest|query|crash|graph" for a part.
 	$(BIN)/python -m bench $(ARGS)
+
+matrix: $(VENV)/.test ## Who loses the parent where: Clew beside its peers, on each Python here. ARGS="--markdown --details"
+	$(BIN)/python tests/matrix/matrix_table.py $(ARGS)
 
 screenshot: $(VENV)/.demo $(VENV)/.test | chromium ## Draw the README's picture anew, from the demo.
 	PATH="$(CURDIR)/$(BIN):$$PATH" ONCE=1 SCREENSHOT=docs/images/trace.png $(BIN)/python -m examples.hybrid_rag
@@ -69,3 +72,11 @@ chromium:
 	  test "$$(id -u)" = 0 || { echo "The browser test needs Chromium: install it, or set CLEW_CHROMIUM"; exit 1; }; \
 	  echo "Installing Chromium"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+# The tests of events across processes start a PostgreSQL of their own; CLEW_POSTGRES_BIN names another one's folder.
+.PHONY: postgres
+postgres:
+	@test -n "$$CLEW_POSTGRES_BIN" || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  test "$$(id -u)" = 0 || { echo "No PostgreSQL server here: the tests that need one are skipped"; exit 0; }; \
+	  echo "Installing PostgreSQL"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; }

@@ -1,4 +1,4 @@
-"""`python -m bench [sdk|ingest|query|crash …]`: measure, print, keep. README.md says how."""
+"""`python -m bench [sdk|ingest|query|crash|graph …]`: measure, print, keep. README.md says how."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from functools import partial
 
 from rich.console import Console
 
-from bench import crash, ingest, peers, query, report
+from bench import crash, graph, ingest, peers, query, report
 from bench.places import ROOT
 from bench.sdk import drive
 
-PARTS = ("sdk", "ingest", "query", "crash")
-NEEDED = {"sdk": ("opentelemetry", "langsmith"), "ingest": ("phoenix",), "query": (), "crash": ()}
+PARTS = ("sdk", "ingest", "query", "crash", "graph")
+NEEDED = {"sdk": ("opentelemetry", "langsmith"), "ingest": ("phoenix",), "query": (), "crash": (), "graph": graph.PEERS}
 
 
 def arguments() -> argparse.Namespace:
@@ -33,6 +33,10 @@ def arguments() -> argparse.Namespace:
         "asks": (100, "query: times that each question is asked"),
         "writes": (100, "query: background writes"),
         "kills": (20, "crash: how often the server is killed"),
+        "nodes": (10_000, "graph: tools and capabilities"),
+        "edges": (100_000, "graph: edges of the graph that is asked"),
+        "graph-asks": (200, "graph: times that each question is asked"),
+        "graph-traces": (20_000, "graph: RAG requests that are learned"),
     }
     for name, (default, meaning) in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning} ({default})")
@@ -66,6 +70,9 @@ def main() -> int:
         ),
         "query": partial(query.measure, spans=given.stored, asks=given.asks, writes=given.writes),
         "crash": partial(crash.measure, kills=given.kills),
+        "graph": partial(
+            graph.measure, nodes=given.nodes, edges=given.edges, asks=given.graph_asks, traces=given.graph_traces
+        ),
     }
     sections = []
     for part in named:

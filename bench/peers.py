@@ -12,9 +12,17 @@ REQUIREMENTS = {
     "opentelemetry": ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"],
     "langsmith": ["langsmith"],
     "phoenix": ["arize-phoenix"],
+    "networkx": ["networkx"],
+    "rustworkx": ["rustworkx"],
 }
 
-SHOWN = {"opentelemetry": "opentelemetry-sdk", "langsmith": "langsmith", "phoenix": "arize-phoenix"}
+SHOWN = {
+    "opentelemetry": "opentelemetry-sdk",
+    "langsmith": "langsmith",
+    "phoenix": "arize-phoenix",
+    "networkx": "networkx",
+    "rustworkx": "rustworkx",
+}
 """The distribution whose version names the peer."""
 
 

@@ -110,11 +110,24 @@ TEXT_SEARCH = Setting(
     True,
     "0 switches off full text search over inputs and outputs, which costs ingest speed and disk.",
 )
+LEARN = Setting("CLEW_LEARN", _boolean, True, "0 switches off learning the execution graph from what is stored.")
+LEARN_AFTER_S = Setting(
+    "CLEW_LEARN_AFTER_S",
+    _positive(float),
+    2.0,
+    "A trace is learned when nothing of it came for so many seconds; 30 times as long while its root has not come.",
+)
 ALLOWED_HOSTS = Setting(
     "CLEW_ALLOWED_HOSTS",
     str,
     "",
     "More host names, comma separated, under which the server may be reached; loopback and its own address always are.",
+)
+EVENT_BUS = Setting(
+    "CLEW_EVENT_BUS",
+    str,
+    "",
+    "A postgresql:// URL over which servers and other processes hear each other's tool and capability events.",
 )
 
 SETTINGS: tuple[Setting[Any], ...] = tuple(value for value in list(vars().values()) if isinstance(value, Setting))

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from clew.store import Store, open_store
 from clew.testing.store_contract import StoreContract
+from clew.testing.store_contract_choices import ChoicesContract
+from clew.testing.store_contract_graph import GraphContract
+from clew.testing.store_contract_halves import HalvesContract
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, HalvesContract, GraphContract, ChoicesContract):
     durable = False
 
     def open(self, folder: Path, *, text_search: bool = True) -> Store:

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from clew.store import Store, open_store
-from clew.store.sqlite import commit, listing, search
+from clew.store.sqlite import commit, listing, search, statements
 from clew.testing.store_contract import StoreContract
+from clew.testing.store_contract_choices import ChoicesContract
+from clew.testing.store_contract_graph import GraphContract
+from clew.testing.store_contract_halves import HalvesContract
 
 
-class TestSqlite(StoreContract):
+class TestSqlite(StoreContract, HalvesContract, GraphContract, ChoicesContract):
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
 
@@ -23,8 +26,8 @@ class TestSqliteAtItsLimits(TestSqlite):
         monkeypatch.setattr(search, "RARE_CHUNKS", 0)
         monkeypatch.setattr(listing, "WINDOWS", (1, 2))
         monkeypatch.setattr(commit, "REWRITE_AT", 3)
-        monkeypatch.setattr(commit, "_ROWS_A_STEP", (2, 1))
-        monkeypatch.setattr(commit, "_VALUES_AT_ONCE", 0)
+        monkeypatch.setattr(statements, "ROWS_A_STEP", (2, 1))
+        monkeypatch.setattr(statements, "VALUES_AT_ONCE", 0)
 
 
 class TestSqliteOnTwoThreads(TestSqlite):

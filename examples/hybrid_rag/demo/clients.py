@@ -15,6 +15,8 @@ from examples.hybrid_rag.demo.shape import differences, seen_in
 
 ANSWER_WITHIN_S = 120
 TRACE_WITHIN_S = 15
+LEARNED_WITHIN_S = 30.0
+"""A trace is learned when nothing of it came for two seconds."""
 POLL_S = 0.1
 
 
@@ -65,6 +67,18 @@ class Clew:
             is_complete = trace and not differences(ask.expected, seen_in(trace["spans"]))
             if (is_complete and trace and trace["trace"]["flag"] == ask.flag) or time.monotonic() > deadline:
                 return trace
+            time.sleep(POLL_S)
+
+    def learned_when_settled(self, traces: int) -> bool:
+        """Wait until the graph was taught *traces* traces or more; False if that takes too long."""
+        deadline = time.monotonic() + LEARNED_WITHIN_S
+        while True:
+            response = self._http.get("/api/v1/admin/graph/summary")
+            response.raise_for_status()
+            if response.json()["traces"] >= traces:
+                return True
+            if time.monotonic() > deadline:
+                return False
             time.sleep(POLL_S)
 
     def link(self, trace_id: str) -> str:

@@ -25,7 +25,7 @@ import httpx
 from rich.console import Console
 from rich.progress import Progress
 
-from examples.hybrid_rag.demo import show
+from examples.hybrid_rag.demo import show, teach
 from examples.hybrid_rag.demo.clients import Clew, Service
 from examples.hybrid_rag.demo.processes import DemoError, Server, choose_port
 from examples.hybrid_rag.demo.script import SCRIPT, Ask
@@ -63,6 +63,7 @@ def _play(console: Console, running: Running) -> int:
     show.where_to_watch(console, running.clew.login_link())
     results = [_ask(console, running, ask, number) for number, ask in enumerate(SCRIPT, start=1)]
     show.summary(console, results)
+    teach.ask(console, running.clew, len(SCRIPT))
     if picture := os.environ.get("SCREENSHOT"):
         _take_screenshot(running, results[0], Path(picture))
     good = not any(result.problems for result in results)

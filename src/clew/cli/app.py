@@ -12,10 +12,13 @@ from typing import Any
 
 import typer
 
-from clew.cli import doctor, keys, serve, traces
+from clew.cli import doctor, graph, graph_evaluate, import_, keys, mcp, serve, traces
 from clew.cli.out import errors
 from clew.cli.text import one_line
-from clew.errors import BadFilter, ClewError, ConfigError, MalformedId
+from clew.errors import BadFilter, BadTemplate, ClewError, ConfigError, MalformedId, UnknownNode
+
+SENSELESS = (ConfigError, BadFilter, BadTemplate, MalformedId, UnknownNode)
+"""Asked again in the same way, it can never work."""
 
 commands = typer.Typer(
     name="clew",
@@ -27,7 +30,12 @@ commands = typer.Typer(
 )
 commands.command("serve")(serve.serve)
 commands.command("doctor")(doctor.doctor)
+commands.command("import")(import_.import_)
+commands.command("mcp")(mcp.mcp)
 commands.add_typer(traces.commands, name="traces")
+graph.commands.command("evaluate")(graph_evaluate.evaluate)
+graph.commands.command("tune")(graph_evaluate.tune)
+commands.add_typer(graph.commands, name="graph")
 commands.add_typer(keys.commands, name="keys")
 
 
@@ -39,7 +47,7 @@ def app(args: list[str] | None = None) -> None:
         commands(args)
     except ClewError as error:
         errors().print(f"clew: {one_line(error, 500)}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise SystemExit(2 if isinstance(error, (ConfigError, BadFilter, MalformedId)) else 1) from None
+        raise SystemExit(2 if isinstance(error, SENSELESS) else 1) from None
     except BrokenPipeError:
         # `clew traces export | head`: the reader has enough. Nothing more may be written to it.
         sys.stderr.close()

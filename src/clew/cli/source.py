@@ -1,14 +1,15 @@
 """
-Where `clew traces` reads from: a server over HTTP, or a store straight.
+Where `clew traces` and `clew graph` read from: a server over HTTP, or a store straight.
 
 Both give the JSON bodies of the admin API, so that the commands do not care.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
@@ -16,14 +17,22 @@ from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 import msgspec
 
 from clew import query
-from clew.errors import BadFilter, ClewError, ConfigError
+from clew.errors import BadFilter, BadTemplate, ClewError, ConfigError, MalformedBody, UnknownNode
 from clew.model.ids import trace_id_of
 from clew.query.filters import DEFAULT_PROJECT
+from clew.query.latency import parse_latency_query
 from clew.server.hosts import is_loopback
 from clew.store import open_store
 from clew.store.protocol import Store
 
+if TYPE_CHECKING:
+    from clew.query.graph import GraphQuestions
+
 TIMEOUT_S = 30.0
+GRAPH = "/api/v1/admin/graph"
+
+Params = Sequence[tuple[str, str]]
+"""Of a query string, in order, repeats included."""
 
 
 class ServerRefused(ClewError):
@@ -42,8 +51,12 @@ class NoSuchTrace(ClewError):
     """That trace is not stored. Exit status 1."""
 
 
+class NoSuchTemplate(ClewError):
+    """That template is not stored. Exit status 1."""
+
+
 class Source(Protocol):
-    """Answers what `clew traces` asks."""
+    """Answers what `clew traces`, `clew graph` and `clew mcp` ask."""
 
     url: str | None
     """The page's address, for links; None without a server."""
@@ -53,6 +66,27 @@ class Source(Protocol):
 
     def trace(self, project: str, trace_id: str) -> dict[str, Any]:
         """Give one trace whole: the body of `GET /api/v1/admin/traces/{trace_id}`."""
+
+    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Give the body of `GET /api/v1/admin/traces/metrics/latency`."""
+
+    def graph(self, question: str, params: Params) -> dict[str, Any]:
+        """Give the body of `GET /api/v1/admin/graph/{question}`."""
+
+    def graph_export(self, params: Params) -> str:
+        """Give the text of `GET /api/v1/admin/graph/export`."""
+
+    def save_template(self, project: str, text: str, name: str) -> str:
+        """Declare a workflow in YAML, called *name* if it does not say its name; gives that."""
+
+    def remove_template(self, project: str, name: str) -> None:
+        """Forget a declared workflow."""
+
+    def add_arm(self, project: str, question: str, arm: str, weights: Mapping[str, float], note: str) -> int:
+        """Store an arm; gives its version."""
+
+    def choose_arms(self, project: str, question: str, shares: Mapping[str, float] | None) -> dict[str, Any]:
+        """Let versions answer, or with None roll back; gives the body of `GET /api/v1/admin/graph/arms`."""
 
     def close(self) -> None:
         """Let go of the store or the connection."""
@@ -65,6 +99,7 @@ class StoreSource:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._graphs: GraphQuestions | None = None
 
     def traces(self, params: Mapping[str, str]) -> dict[str, Any]:
         """Ask the store for a page."""
@@ -76,6 +111,56 @@ class StoreSource:
         if body is None:
             raise NoSuchTrace(f"no trace {trace_id} in this store, project {project or DEFAULT_PROJECT!r}")
         return body
+
+    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Ask the store's histograms."""
+        return query.latency(self._store, parse_latency_query(params.items()), now_ns=time.time_ns())
+
+    def graph(self, question: str, params: Params) -> dict[str, Any]:
+        """Ask the store's graph."""
+        from clew.query import graph_asking
+
+        found = graph_asking.answer(self._asked(), question, params)
+        if found is None:
+            raise NoSuchTrace("this trace is not in this store and project")
+        return found
+
+    def graph_export(self, params: Params) -> str:
+        """Write the store's graph as text."""
+        from clew.query import graph_asking
+
+        return graph_asking.export(self._asked(), params)[0]
+
+    def save_template(self, project: str, text: str, name: str) -> str:
+        """Declare a workflow in the store."""
+        return self._asked().save_template(project or DEFAULT_PROJECT, text, name=name)
+
+    def remove_template(self, project: str, name: str) -> None:
+        """Forget a workflow of the store."""
+        if not self._asked().remove_template(project or DEFAULT_PROJECT, name):
+            raise NoSuchTemplate(f"no template {name!r} in this store, project {project or DEFAULT_PROJECT!r}")
+
+    def add_arm(self, project: str, question: str, arm: str, weights: Mapping[str, float], note: str) -> int:
+        """Keep an arm in the store."""
+        return self._asked().add_arm(project or DEFAULT_PROJECT, question, arm, weights, note)
+
+    def choose_arms(self, project: str, question: str, shares: Mapping[str, float] | None) -> dict[str, Any]:
+        """Choose among the store's arms."""
+        from clew.query.graph_params import shares_of
+
+        project = project or DEFAULT_PROJECT
+        if shares is None:
+            self._asked().roll_back(project, question)
+        else:
+            self._asked().choose_arms(project, question, shares_of(shares))
+        return self.graph("arms", [("project", project), ("question", question)])
+
+    def _asked(self) -> GraphQuestions:
+        from clew.query.graph import GraphQuestions
+
+        if self._graphs is None:
+            self._graphs = GraphQuestions(self._store)
+        return self._graphs
 
     def close(self) -> None:
         """Close the store."""
@@ -112,6 +197,45 @@ class HttpSource:
         suffix = f"?project={quote(project, safe='')}" if project else ""
         return self.ask(f"/api/v1/admin/traces/{trace_id_of(trace_id)}{suffix}")
 
+    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Ask for latencies."""
+        return self.ask("/api/v1/admin/traces/metrics/latency?" + urlencode(params))
+
+    def graph(self, question: str, params: Params) -> dict[str, Any]:
+        """Ask the graph."""
+        return self.ask(f"{GRAPH}/{question}?{urlencode(params)}")
+
+    def graph_export(self, params: Params) -> str:
+        """Ask for the graph as text."""
+        return self._succeed("GET", f"{GRAPH}/export?{urlencode(params)}").decode("utf-8", "replace")
+
+    def save_template(self, project: str, text: str, name: str) -> str:
+        """Declare a workflow."""
+        path = f"{GRAPH}/templates?name={quote(name, safe='')}"
+        return str(self._change("POST", path, project, text.encode(), "application/yaml")["name"])
+
+    def remove_template(self, project: str, name: str) -> None:
+        """Forget a workflow."""
+        self._change("DELETE", f"{GRAPH}/templates?name={quote(name, safe='')}", project)
+
+    def add_arm(self, project: str, question: str, arm: str, weights: Mapping[str, float], note: str) -> int:
+        """Store an arm."""
+        body = {"question": question, "arm": arm, "weights": dict(weights), "note": note}
+        return int(self._change("POST", f"{GRAPH}/arms", project, msgspec.json.encode(body))["version"])
+
+    def choose_arms(self, project: str, question: str, shares: Mapping[str, float] | None) -> dict[str, Any]:
+        """Choose among stored arms."""
+        how = {"roll_back": True} if shares is None else {"shares": shares}
+        return self._change("POST", f"{GRAPH}/arms/choose", project, msgspec.json.encode({"question": question, **how}))
+
+    def _change(
+        self, method: str, path: str, project: str, body: bytes | None = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
+        if project:
+            path += f"{'&' if '?' in path else '?'}project={quote(project, safe='')}"
+        changed: dict[str, Any] = msgspec.json.decode(self._succeed(method, path, body, content_type if body else ""))
+        return changed
+
     def close(self) -> None:
         """Close nothing: each question has its own connection."""
 
@@ -122,10 +246,13 @@ class HttpSource:
         Raises:
             ServerUnreachable, ServerRefused, BadFilter, NoSuchTrace: each says what to do.
         """
-        answer = self.send("GET", path)
+        body: dict[str, Any] = msgspec.json.decode(self._succeed("GET", path))
+        return body
+
+    def _succeed(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> bytes:
+        answer = self.send(method, path, body, content_type)
         if answer.status < 400:
-            body: dict[str, Any] = msgspec.json.decode(answer.body)
-            return body
+            return answer.body
         raise _refusal(answer)
 
     def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> HttpAnswer:
@@ -153,10 +280,10 @@ class HttpSource:
             ) from None
 
 
-def open_source(store: str | None, url: str, key: str) -> Source:
+def open_source(store: str | None, url: str, key: str, *, to_write: bool = False) -> Source:
     """Open the store if one is named, otherwise the server."""
     if store is not None:
-        return StoreSource(open_store(store, read_only=True))
+        return StoreSource(open_store(store, read_only=not to_write))
     return HttpSource(url, key)
 
 
@@ -173,6 +300,11 @@ def _refusal(answer: HttpAnswer) -> ClewError:
     if kind == "BadFilter":
         field, _, problem = message.partition(": ")
         return BadFilter(field, problem)
+    if kind == "UnknownNode":
+        near = tuple(str(each) for each in error.get("near", ()))
+        return UnknownNode(str(error.get("asked", "")), near=near, ambiguous=error.get("ambiguous") is True)
+    if kind in ("BadTemplate", "MalformedBody"):
+        return BadTemplate(message) if kind == "BadTemplate" else MalformedBody(message)
     if kind == "NotFound":
         return NoSuchTrace(message)
     if answer.status == 401:

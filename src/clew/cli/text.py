@@ -39,6 +39,18 @@ def payload(value: Any, limit_chars: int = 2_000) -> str:
     return f"{text[:limit_chars]}… ({len(text) - limit_chars:,} more characters; `clew traces export` has them)"
 
 
+def json_text(value: Any) -> str:
+    """
+    Give *value* as JSON that holds no raw control character, so that it is safe on a terminal too.
+
+    JSON escapes C0 by itself; C1 it may leave as they are, and some terminals obey those.
+    """
+    return msgspec.json.encode(value).decode().translate(_C1_ESCAPES)
+
+
+_C1_ESCAPES = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+
+
 def duration(duration_ms: float | None) -> str:
     """Give a duration with three figures: 0.12 ms, 38 ms, 1.24 s, 2 min 5 s."""
     if duration_ms is None:

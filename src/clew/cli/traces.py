@@ -8,7 +8,6 @@ from contextlib import closing
 from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple
 
-import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +15,7 @@ from rich.text import Text
 from clew import config
 from clew.cli.out import errors, out
 from clew.cli.source import Source, open_source
-from clew.cli.text import cost, duration, one_line, when
+from clew.cli.text import cost, duration, json_text, one_line, when
 from clew.cli.tree import FLAG_STYLES, STATUS_STYLES, print_trace
 from clew.query.filters import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -207,23 +206,11 @@ def _whole_traces(source: Source, params: dict[str, str], limit: int | None) -> 
 
 
 def _write(traces: Iterator[dict[str, Any]], form: Format) -> None:
-    """
-    Write JSON that holds no raw control character, so that it is safe on a terminal too.
-
-    JSON escapes C0 by itself; C1 it may leave as they are, and some terminals obey those.
-    """
     opening, between, closing_ = ("", "\n", "\n") if form is Format.JSONL else ("[", ",\n", "]\n")
     sys.stdout.write(opening)
     separator = ""
     for trace in traces:
-        sys.stdout.write(separator + _ascii_controls(msgspec.json.encode(trace).decode()))
+        sys.stdout.write(separator + json_text(trace))
         separator = between
     sys.stdout.write(closing_ if separator or form is Format.JSON else "")
     sys.stdout.flush()
-
-
-def _ascii_controls(text: str) -> str:
-    return text.translate(_ESCAPES)
-
-
-_ESCAPES = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}

@@ -8,10 +8,15 @@ end, args}`), so that the learner sees one form. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 
 import msgspec
 
+from clew.graph.order import moments
 from clew.model.graph import Node
+
+MOST_NAME_CHARS = 200
+"""Longer names of nodes and arguments are cut: see `short`."""
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -71,6 +76,20 @@ class Context(msgspec.Struct, kw_only=True):
     """Output paths that nothing has used yet; None if that is not known."""
 
 
+def short(name: str) -> str:
+    """
+    Cut a very long name; a digest of the whole at its end keeps names apart that begin alike.
+
+    Also replaces what UTF-8 cannot hold, so that every name can travel.
+    """
+    if not name.isascii():
+        name = name.encode("utf-8", "replace").decode()
+    if len(name) <= MOST_NAME_CHARS:
+        return name
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{name[: MOST_NAME_CHARS - len(digest) - 1]}~{digest}"
+
+
 def runs_before(first: Call, second: Call) -> bool:
     """
     Say whether *first* had ended before *second* began, so that they cannot have run side by side.
@@ -78,8 +97,7 @@ def runs_before(first: Call, second: Call) -> bool:
     Clocks are coarse, so an end at the very moment of a start counts as before; of two calls
     without length at one moment neither is before the other.
     """
-    end_ns = first.end_ns
-    return end_ns is not None and end_ns <= second.start_ns and first.start_ns < (second.end_ns or second.start_ns + 1)
+    return moments(first.start_ns, first.end_ns)[1] <= moments(second.start_ns, second.end_ns)[0]
 
 
 def in_order(calls: Iterable[Call]) -> list[Call]:
@@ -88,4 +106,4 @@ def in_order(calls: Iterable[Call]) -> list[Call]:
 
 
 def _place(call: Call) -> tuple[int, int, str]:
-    return call.start_ns, call.end_ns if call.end_ns is not None else 1 << 63, call.call_id
+    return *moments(call.start_ns, call.end_ns), call.call_id

@@ -10,6 +10,7 @@ background thread, `clew.sdk.writer`. Nothing in here raises into user code, exc
     span        the live span
     context     current_span and tracing_context
     decorators  traced (generators: the steps; calls: the arguments; kept: what is copied; failures: exceptions)
+    runs        the spans in LangSmith's words (run_*: traceable, trace, tracing_context): clew.langsmith
     outbox      where ended spans wait
     writer      owns the outbox's other end (packing and plain: a live span -> a wire span)
     exporter    where batches go

@@ -1,5 +1,5 @@
 """
-The one context variable, and what a `parent=` may be.
+The one context variable, what is current, and what a `parent=` may be.
 
 The variable holds the current `ActiveSpan`, or a `SpanContext` when the parent lives in another
 process, or None. A span that has ended and was sent holds only ids, so nothing heavy travels.
@@ -7,16 +7,19 @@ process, or None. A span that has ended and was sent holds only ids, so nothing 
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import Any, Final
 
 from clew.errors import MalformedId
+from clew.sdk.held import HELD, Inner, innermost
 from clew.sdk.outbox import outbox
 
 # `clew.model` is imported where it is needed, and so is msgspec with it: a program that imports
 # Clew and never makes a span should not pay for them.
 
-CURRENT: Final[ContextVar[Any]] = ContextVar("clew_current", default=None)
+TRACEPARENT: Final = "TRACEPARENT"
+"""The environment variable that makes a whole process a child of a span elsewhere."""
 
 
 def traceparent_of(trace: int, span: int) -> str:
@@ -93,6 +96,50 @@ NO_PARENT: Final = _Marker("as `parent=`: begin a new trace, whatever is ambient
 SUPPRESSED: Final = _Marker("as the current span: nothing below is traced (Clew's own work)")
 
 
+def remote(span: Any) -> Any:
+    """Give what stands for *span* in another process: its ids; None for no span."""
+    if span is None or not span._trace:
+        return None
+    made = SpanContext.__new__(SpanContext)
+    made._trace, made._span = span._trace, span._span
+    return made
+
+
+def _from_environment() -> SpanContext | None:
+    header = os.environ.get(TRACEPARENT)
+    if not header:
+        return None
+    try:
+        return SpanContext.from_traceparent(header)
+    except MalformedId as error:
+        outbox.complain("traceparent", f"{TRACEPARENT} ignored: {error}")
+        return None
+
+
+# The environment's parent is the default, so it costs nothing and reaches every thread.
+CURRENT: Final[ContextVar[Any]] = ContextVar("clew_current", default=_from_environment())
+
+
+def current() -> Any:
+    """
+    Give what is truly current: a live span, a SpanContext, SUPPRESSED, or None.
+
+    That is what the context holds, unless a generator further in holds a span of its own.
+    """
+    value = CURRENT.get()
+    return further_in(value) if HELD or type(value) is Inner else value
+
+
+def further_in(value: Any) -> Any:
+    """Choose between *value*, from the context, and what a generator on the running stack holds."""
+    if value is SUPPRESSED:
+        return value
+    hold = innermost()
+    if type(value) is Inner:
+        return value.value if hold is None or hold is value.hold else hold.value
+    return value if hold is None else hold.value
+
+
 def parent_of(parent: Any) -> Any:
     """
     Give what *parent* stands for: a live span, a SpanContext, or None for "no parent".
@@ -100,7 +147,7 @@ def parent_of(parent: Any) -> Any:
     What cannot be a parent is complained of once, and the ambient span is taken instead.
     """
     if parent is None:
-        return CURRENT.get()
+        return current()
     if parent is NO_PARENT:
         return None
     if isinstance(parent, str):
@@ -108,11 +155,13 @@ def parent_of(parent: Any) -> Any:
             return SpanContext.from_traceparent(parent)
         except MalformedId as error:
             outbox.complain("traceparent", f"parent= ignored: {error}")
-            return CURRENT.get()
+            return current()
+    # What stands for a span: another API's objects on Clew's spans.
+    parent = getattr(parent, "__clew_span__", parent)
     trace, span = getattr(parent, "_trace", None), getattr(parent, "_span", None)
     if type(trace) is int and type(span) is int:
         # A do-nothing span has no ids of its own, and so is no parent.
-        return parent if trace and span else CURRENT.get()
+        return parent if trace and span else current()
     kind = type(parent).__name__
     outbox.complain("parent", f"parent= ignored: want a span, a SpanContext or a traceparent string, got {kind}")
-    return CURRENT.get()
+    return current()

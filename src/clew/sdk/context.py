@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from clew.sdk.ambient import CURRENT, SpanContext, parent_of
+from clew.sdk.ambient import CURRENT, SpanContext, current, parent_of
+from clew.sdk.held import Hold, hold, holder_of, placed, release
 from clew.sdk.span import ActiveSpan, NothingSpan, nothing_span
 
 _NOTHING = nothing_span()
@@ -16,11 +18,11 @@ def current_span() -> ActiveSpan:
 
     Under a remote parent it is a do-nothing span as well, but one that knows the remote ids.
     """
-    current = CURRENT.get()
-    if type(current) is ActiveSpan:
-        return current
-    if type(current) is SpanContext:
-        return nothing_span(current._trace, current._span)
+    found = current()
+    if type(found) is ActiveSpan:
+        return found
+    if type(found) is SpanContext:
+        return nothing_span(found._trace, found._span)
     return _NOTHING
 
 
@@ -39,16 +41,23 @@ class tracing_context:  # noqa: N801  used like a function, as contextlib's are
         self._set: Any = None
 
     def __enter__(self) -> ActiveSpan:
-        self._prev = CURRENT.get()
-        self._set = parent_of(self._parent)
-        if isinstance(self._set, NothingSpan):
+        parent = parent_of(self._parent)
+        if isinstance(parent, NothingSpan):
             # A view of a remote parent; as a parent it is its ids.
-            self._set = SpanContext(self._set.trace_id, self._set.span_id)
-        CURRENT.set(self._set)
+            parent = SpanContext(parent.trace_id, parent.span_id)
+        frame = holder_of(sys._getframe(1))
+        if frame is not None:
+            self._set = hold(frame, parent)
+        else:
+            self._prev = CURRENT.get()
+            self._set = placed(parent)
+            CURRENT.set(self._set)
         return current_span()
 
     def __exit__(self, *_: object) -> None:
+        if type(self._set) is Hold:
+            release(self._set)
         # Like a span: what somebody else made current since then is not ours to undo.
-        if CURRENT.get() is self._set:
+        elif CURRENT.get() is self._set:
             CURRENT.set(self._prev)
         self._parent = self._prev = self._set = None

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final
 
-from clew.sdk.ambient import CURRENT
+from clew.sdk.ambient import CURRENT, current
+from clew.sdk.held import Inner, placed
 from clew.sdk.outbox import outbox
 from clew.sdk.span import ActiveSpan
 
@@ -28,9 +29,9 @@ class Scope:
     def __init__(self, span: ActiveSpan, *, capture: bool) -> None:
         self.span = span
         self.capture = capture
-        self._outside = CURRENT.get()
+        self._outside: Any = None
         # While tracing is off the span is none, and inside is what is outside.
-        self._inside: Any = span if span else self._outside
+        self._inside: Any = span if span else current()
         self._items: list[Any] = []
         self._count = 0
         self._chars = 0
@@ -38,11 +39,12 @@ class Scope:
     def enter(self) -> None:
         """Before a step."""
         self._outside = CURRENT.get()
-        CURRENT.set(self._inside)
+        CURRENT.set(placed(self._inside))
 
     def leave(self) -> None:
         """After a step: the generator may have a span of its own open, which its next step continues."""
-        self._inside = CURRENT.get()
+        inside = CURRENT.get()
+        self._inside = inside.value if type(inside) is Inner else inside
         CURRENT.set(self._outside)
         self._outside = None
 

@@ -19,8 +19,8 @@ from clew import config
 from clew.errors import ClewError, ConfigError
 from clew.model import Score
 from clew.model.ids import span_id_of, trace_id_of
-from clew.sdk.ambient import CURRENT
-from clew.sdk.carriers import executors
+from clew.sdk.ambient import current
+from clew.sdk.carriers import executors, processes
 from clew.sdk.endpoints import STORE_OPENERS
 from clew.sdk.exporter import Exporter, HttpExporter
 from clew.sdk.outbox import outbox, settling
@@ -88,6 +88,7 @@ def use(
         outbox.ensure_writer = _writer.ensure_running
         _hook_once()
         executors.install()
+        processes.install()
         outbox.settled = outbox.recording = True
         return _writer
 
@@ -219,10 +220,10 @@ def _scored(trace_id: str | None, span: Any) -> tuple[str, str | None]:
         return trace_id_of(span.trace_id), span_id_of(span.span_id)
     if trace_id is not None:
         return trace_id_of(trace_id), None
-    current = CURRENT.get()
-    if current is None or not current._trace:
+    found = current()
+    if found is None or not found._trace:
         raise ValueError("no span is current and no trace_id was given")
-    return f"{current._trace:032x}", None
+    return f"{found._trace:032x}", None
 
 
 def _hook_once() -> None:
@@ -231,6 +232,10 @@ def _hook_once() -> None:
         _hooked = True
         atexit.register(_at_exit)
         os.register_at_fork(after_in_child=_after_fork)
+        # A child of `multiprocessing` may leave by os._exit, past atexit, but not past its finalizers.
+        process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+        if process is not None and util is not None and process.parent_process() is not None:
+            util.Finalize(None, _at_exit, exitpriority=0)
 
 
 def _at_exit() -> None:

@@ -12,16 +12,21 @@ import os
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from sys import _getframe
 from time import perf_counter_ns, time_ns
 from types import TracebackType
 from typing import Any, Final
 
-from clew.sdk.ambient import CURRENT, SUPPRESSED, parent_of, traceparent_of
+from clew.sdk.ambient import CURRENT, SUPPRESSED, further_in, parent_of, remote, traceparent_of
 from clew.sdk.failures import Raised, capture, is_cancellation, is_plain_end
+from clew.sdk.held import ENTERING, GENERATORS, HELD, Hold, Inner, hold, holder_of, placed, release
 from clew.sdk.kept import kept
 from clew.sdk.outbox import outbox, settling
 
 KEPT_EVENTS: Final = 10_000
+
+listener: Any = None
+"""What is told of each span that begins and ends; None while nobody listens: `clew.sdk.events`."""
 
 _random = random.Random()  # noqa: S311  ids are not secrets
 _bits = _random.getrandbits
@@ -32,7 +37,7 @@ os.register_at_fork(after_in_child=_random.seed)
 class Extra:
     """What few spans have: events, errors, remarks. Kept apart so that other spans stay small."""
 
-    __slots__ = ("error", "events", "problems")
+    __slots__ = ("error", "events", "kept", "problems")
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, dict[str, Any] | Raised]] = []
@@ -40,6 +45,8 @@ class Extra:
         self.error: str | None = None
         """Why the span failed; None if it did not."""
         self.problems: list[str] = []
+        self.kept = False
+        """Whether its trace is to be stored whatever the sampler says."""
 
 
 class ActiveSpan:
@@ -75,7 +82,12 @@ class ActiveSpan:
             if not outbox.recording and not _begin_recording():
                 self._become_nothing()
                 return
-            above = CURRENT.get() if parent is None else parent_of(parent)
+            if parent is None:
+                above = CURRENT.get()
+                if HELD:
+                    above = further_in(above)
+            else:
+                above = parent_of(parent)
             self.name = name
             self._kind = kind
             self._attributes: dict[str, Any] | None = attributes
@@ -97,6 +109,8 @@ class ActiveSpan:
                 self._begin_trace(above)
             if not name:
                 self._name_from_attributes()
+            if (told := listener) is not None:
+                told.began(self)
         except Exception as error:
             self._become_nothing()
             _internal(error)
@@ -105,7 +119,7 @@ class ActiveSpan:
         if above is SUPPRESSED:
             self._become_nothing()
             return
-        self._trace = above._trace if above is not None else _bits(128) or 1
+        self._trace = (above._trace if above is not None else 0) or _bits(128) or 1
         self._parent = above._span if above is not None else 0
         self._is_root = True
         self._start = perf_counter_ns()
@@ -119,8 +133,12 @@ class ActiveSpan:
         try:
             previous = CURRENT.get()
             if previous is not self:
-                self._prev = previous
-                CURRENT.set(self)
+                code = _getframe(1).f_code
+                if HELD or code.co_flags & GENERATORS or code.co_name in ENTERING:
+                    _enter_carefully(self, previous)
+                else:
+                    self._prev = previous
+                    CURRENT.set(self)
         except Exception as error:
             _internal(error)
         return self
@@ -137,14 +155,15 @@ class ActiveSpan:
                 CURRENT.set(previous)
                 self._prev = None
             elif type(self._prev) is not tuple:
-                # Left in another context, or under a span that a suspended generator holds open.
-                # Nothing is to be restored here; whoever restores to this span later looks behind it.
-                self._prev = (self._prev,)
+                _leave_carefully(self)
             if not self._end:
                 if exc is not None:
                     self._failed(exc, now)
                 self._end = now
-                outbox.put(self, is_root=self._is_root)
+                if (told := listener) is None:
+                    outbox.put(self, is_root=self._is_root)
+                else:
+                    told.ended(self)
         except Exception as error:
             _internal(error)
 
@@ -153,7 +172,10 @@ class ActiveSpan:
         try:
             if not self._end:
                 self._end = perf_counter_ns()
-                outbox.put(self, is_root=self._is_root)
+                if (told := listener) is None:
+                    outbox.put(self, is_root=self._is_root)
+                else:
+                    told.ended(self)
         except Exception as error:
             _internal(error)
 
@@ -162,7 +184,10 @@ class ActiveSpan:
         try:
             if not self._end:
                 self._end = max(monotonic_ns, self._start)
-                outbox.put(self, is_root=self._is_root)
+                if (told := listener) is None:
+                    outbox.put(self, is_root=self._is_root)
+                else:
+                    told.ended(self)
         except Exception as error:
             _internal(error)
 
@@ -233,6 +258,16 @@ class ActiveSpan:
         except Exception as error:
             _internal(error)
 
+    def keep(self) -> None:
+        """Have the whole trace stored, whatever the sampler would decide: `mode="product"`."""
+        try:
+            if self._end:
+                _too_late("keep")
+            else:
+                self._more().kept = True
+        except Exception as error:
+            _internal(error)
+
     def record_exception(self, exc: BaseException) -> None:
         """
         Note an exception that was handled here, as an event with its stack trace.
@@ -264,7 +299,9 @@ class ActiveSpan:
 
     @kind.setter
     def kind(self, value: str) -> None:
-        self._kind = value
+        before, self._kind = self._kind, value
+        if (told := listener) is not None and value != before and not self._end:
+            told.began(self)
 
     @property
     def trace_id(self) -> str:
@@ -288,6 +325,17 @@ class ActiveSpan:
 
     def __repr__(self) -> str:
         return f"<span {self.name!r} {self.traceparent}>"
+
+    def __reduce__(self) -> Any:
+        # In another process, or in a file, it is its ids.
+        return _unpickled, (self._trace, self._span)
+
+    def __copy__(self) -> ActiveSpan:
+        # A step happened once, however often what refers to it is copied.
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ActiveSpan:
+        return self
 
     # Behind the scenes.
 
@@ -363,6 +411,9 @@ class NothingSpan(ActiveSpan):
     def fail(self, message: str = "") -> None:
         """Do nothing."""
 
+    def keep(self) -> None:
+        """Do nothing."""
+
     def record_exception(self, exc: BaseException) -> None:
         """Do nothing."""
 
@@ -393,6 +444,11 @@ class NothingSpan(ActiveSpan):
         return "<no span>"
 
 
+def _unpickled(trace: int, span: int) -> Any:
+    made = nothing_span(trace, span)
+    return remote(made) or made
+
+
 def nothing_span(trace: int = 0, span: int = 0) -> ActiveSpan:
     """Make a do-nothing span, which may know the ids of a remote parent."""
     made = ActiveSpan.__new__(ActiveSpan)
@@ -401,11 +457,53 @@ def nothing_span(trace: int = 0, span: int = 0) -> ActiveSpan:
     return made
 
 
+def _enter_carefully(span: ActiveSpan, previous: Any) -> None:
+    """Make *span* current where generators are involved: see `clew.sdk.held`."""
+    if type(span._prev) is Hold or (type(previous) is Inner and previous.value is span):
+        return
+    frame = holder_of(_getframe(2))
+    if frame is not None:
+        span._prev = hold(frame, span)
+    else:
+        span._prev = previous
+        CURRENT.set(placed(span))
+
+
+def _leave_carefully(span: ActiveSpan) -> None:
+    """Make *span* current no more, when it is not what the context holds."""
+    before, now = span._prev, CURRENT.get()
+    span._prev = None
+    if type(before) is Hold:
+        release(before)
+    elif type(now) is Inner and now.value is span:
+        CURRENT.set(_not_left_behind(before))
+    else:
+        # Left in another context, or before a span inside of it. Nothing is to be restored here;
+        # whoever restores to this span later looks behind it.
+        span._prev = (before,)
+
+
 def _not_left_behind(span: Any) -> Any:
     """Follow spans that ended without being current to what stood before them."""
     while span is not None and type(span._prev) is tuple:
         span = span._prev[0]
     return span
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: the spans around the fork are ended and sent by the process that began them."""
+    open_here = [CURRENT.get(), *(each.value for each in HELD.values())]
+    while open_here:
+        span = open_here.pop()
+        if type(span) is ActiveSpan and not span._end:
+            span._end = span._start
+            before = span._prev
+            open_here.append(before[0] if type(before) is tuple else before)
+        elif type(span) is Inner:
+            open_here.append(span.value)
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def _begin_recording() -> bool:

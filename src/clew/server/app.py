@@ -22,8 +22,10 @@ from starlette.routing import Route
 
 from clew.errors import ClewError
 from clew.query.filters import TRACE_PARAMS
+from clew.query.graph_asking import QUESTIONS
+from clew.query.graph_params import EXPORT_PARAMS, REPEATED
 from clew.query.latency import LATENCY_PARAMS
-from clew.server import login, reads, writes
+from clew.server import events, graph, login, reads, writes
 from clew.server.auth import Caller, Policy
 from clew.server.guard import Guard
 from clew.server.page import Page
@@ -49,6 +51,8 @@ class Row(NamedTuple):
 
 
 PROJECT = {"project": TRACE_PARAMS["project"]}
+TEXT = {"type": "string"}
+REPEATED_TEXT = {"type": "array", "items": TEXT}
 OTLP_PATHS = frozenset({"/v1/traces"})
 """Answer errors as protobuf."""
 
@@ -60,12 +64,26 @@ def table(page: Page) -> tuple[Row, ...]:
         Row("POST", "/api/v1/spans", writes.native_spans, Policy.INGEST),
         Row("POST", "/v1/traces", writes.otlp_traces, Policy.INGEST),
         Row("POST", "/api/v1/scores", writes.scores, Policy.INGEST),
+        Row("POST", "/api/v1/events", events.take, Policy.INGEST),
         # Reading.
         Row("GET", "/api/v1/admin/traces/", reads.traces, Policy.READ, TRACE_PARAMS),
         Row("GET", "/api/v1/admin/traces/metrics/latency", reads.latency, Policy.READ, LATENCY_PARAMS),
         Row("GET", "/api/v1/admin/traces/{trace_id}", reads.trace, Policy.READ, PROJECT),
         Row("GET", "/api/v1/admin/projects", reads.projects, Policy.READ, {}),
         Row("GET", "/api/v1/admin/stats", reads.stats, Policy.ADMIN, {}),
+        Row("GET", "/api/v1/events", events.watch, Policy.READ),
+        # The graph.
+        *(
+            Row("GET", f"/api/v1/admin/graph/{name}", graph.asking(name), Policy.READ, asked.params)
+            for name, asked in QUESTIONS.items()
+        ),
+        Row("GET", "/api/v1/admin/graph/export", graph.export, Policy.READ, EXPORT_PARAMS),
+        Row("POST", "/api/v1/admin/graph/suggest", graph.suggest, Policy.READ, PROJECT),
+        Row("POST", "/api/v1/admin/graph/templates", graph.save_template, Policy.ADMIN, graph.TEMPLATE_PARAMS),
+        Row("DELETE", "/api/v1/admin/graph/templates", graph.remove_template, Policy.ADMIN, graph.TEMPLATE_PARAMS),
+        Row("POST", "/api/v1/admin/graph/arms", graph.add_arm, Policy.ADMIN, PROJECT),
+        Row("POST", "/api/v1/admin/graph/arms/choose", graph.choose_arm, Policy.ADMIN, PROJECT),
+        Row("POST", "/api/v1/graph/deltas", graph.deltas, Policy.INGEST),
         Row("GET", "/api/v1/openapi.json", _schema, Policy.READ),
         # Logging in.
         Row("POST", "/api/v1/login", login.login, Policy.PUBLIC),
@@ -144,7 +162,7 @@ def _add(app: FastAPI, row: Row) -> None:
         app.router.routes.append(Route(row.path, endpoint, methods=[row.method]))
         return
     described: list[dict[str, Any]] = [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        {"name": name, "in": "query", "description": text, "schema": REPEATED_TEXT if name in REPEATED else TEXT}
         for name, text in row.params.items()
     ]
     described += [

@@ -45,6 +45,8 @@ class Meter:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         self.refused_bodies: Counter[str] = Counter()
         self.commit = Histogram()
+        self.learned_traces = 0
+        """Written by the learner's thread alone."""
 
     def count_request(self, method: str, route: str, status: int) -> None:
         """Count one answered request; *route* is the template that matched, or ""."""
@@ -52,8 +54,8 @@ class Meter:
         known = method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
         self.requests[known, route, status] += 1
 
-    def text(self, ingest: Mapping[str, float]) -> str:
-        """Give everything as text, with the batcher's `stats()`."""
+    def text(self, ingest: Mapping[str, float], graph: Mapping[str, int] | None = None) -> str:
+        """Give everything as text, with the batcher's `stats()` and what is kept of graphs."""
         lines = _head("clew_requests_total", "counter", "Requests answered, by method, route and status.")
         for (method, route, status), count in sorted(self.requests.items()):
             lines.append(f'clew_requests_total{{method="{method}",route="{route}",status="{status}"}} {count}')
@@ -65,6 +67,13 @@ class Meter:
         for key, name, kind, help_text in INGEST:
             if key in ingest:
                 lines += [*_head(name, kind, help_text), f"{name} {ingest[key]:.12g}"]
+        lines += [
+            *_head("clew_learned_traces_total", "counter", "Traces that the graph was taught."),
+            f"clew_learned_traces_total {self.learned_traces}",
+        ]
+        for part, count in (graph or {}).items():
+            name = f"clew_graph_{part}"
+            lines += [*_head(name, "gauge", f"The {part} of the graphs that are kept in memory."), f"{name} {count}"]
         return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from clew.errors import (
     BadFilter,
+    BadTemplate,
     ClewError,
     ConfigError,
     MalformedBody,
@@ -19,6 +20,7 @@ from clew.errors import (
     StoreBusy,
     StoreUnavailable,
     TooLarge,
+    UnknownNode,
     UnsupportedMedia,
 )
 
@@ -56,12 +58,14 @@ class ClientGone(ClewError):
 
 STATUS: dict[type[ClewError], int] = {
     BadFilter: 400,
+    BadTemplate: 400,
     ConfigError: 500,
     MalformedBody: 400,
     MalformedId: 400,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    UnknownNode: 404,
     MethodNotAllowed: 405,
     TooSlow: 408,
     TooLarge: 413,
@@ -90,7 +94,8 @@ def answer(error: BaseException, *, protobuf: bool = False) -> Response:
     if protobuf:
         body, media = rpc_status(RPC_CODE.get(status, RPC_INTERNAL), message), "application/x-protobuf"
     else:
-        body, media = msgspec.json.encode({"error": {"type": kind, "message": _plain(message)}}), "application/json"
+        said = {"type": kind, "message": _plain(message), **_facts(error)}
+        body, media = msgspec.json.encode({"error": said}), "application/json"
     return Response(body, status, headers=_headers(status), media_type=media)
 
 
@@ -113,6 +118,14 @@ def _varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def _facts(error: BaseException) -> dict[str, object]:
+    """What a program needs of an error beside its message."""
+    if isinstance(error, UnknownNode):
+        near = [_plain(each) for each in error.near]
+        return {"asked": _plain(error.asked[:200]), "near": near, "ambiguous": error.ambiguous}
+    return {}
 
 
 def _plain(message: str) -> str:

@@ -57,6 +57,7 @@ async def stats(request: Request, _: Caller) -> Response:
         {
             "store": await runtime.read(runtime.store.stats),
             "ingest": runtime.batcher.stats(),
+            "events": runtime.live.stats(),
             "uptime_s": round(time.time() - runtime.started_at, 3),
         }
     )
@@ -85,7 +86,8 @@ async def readyz(request: Request, _: Caller) -> Response:
 async def metrics(request: Request, _: Caller) -> Response:
     """The server's own figures, for Prometheus."""
     runtime = _runtime(request)
-    text = runtime.meter.text(runtime.batcher.stats())
+    sizes = runtime.graphs.sizes()
+    text = runtime.meter.text(runtime.batcher.stats(), {"nodes": sizes.nodes, "edges": sizes.edges})
     return Response(text, headers={"content-type": meter.CONTENT_TYPE})
 
 

@@ -126,7 +126,7 @@ def _tune_interpreter() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it each time.
-    sys.setswitchinterval(float(__import__("os").environ.get("SWI", "0.001")))
+    sys.setswitchinterval(0.001)
 
 
 def run(
@@ -162,7 +162,15 @@ def run(
         if server.started:
             on_ready()
 
+    stopping = server.shutdown
+
+    async def shutdown(sockets: list[socket.socket] | None = None) -> None:
+        # Streams never end by themselves, and every connection is waited for.
+        app.runtime.live.close()
+        await stopping(sockets=sockets)
+
     server.startup = startup  # type: ignore[method-assign]
+    server.shutdown = shutdown  # type: ignore[method-assign]
     _tune_interpreter()
     try:
         server.run(sockets=[listener])

@@ -16,10 +16,14 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from clew.errors import StoreBusy, StoreUnavailable
+from clew.graph import Graph
 from clew.ingest import Batcher, Receipt
+from clew.jobs.learn import LearnJob
+from clew.query import GraphQuestions
 from clew.server.auth import ANYBODY, LOCAL, Caller, Gate, Policy, admit
 from clew.server.body import Budget
 from clew.server.hosts import AllowedHosts, is_loopback
+from clew.server.live import Live
 from clew.server.meter import Meter
 from clew.server.problem import Unauthenticated
 from clew.server.settings import ServerSettings
@@ -45,20 +49,33 @@ class Runtime:
         self.hosts = AllowedHosts(settings.host, settings.allowed_hosts)
         self.gate = Gate(store.find_key, admin_key=settings.admin_key, bound_to_loopback=is_loopback(settings.host))
         self.meter = Meter()
+        self.live = Live(settings.event_bus)
+        self.graphs = GraphQuestions(store)
+        self.learner = LearnJob(store, on_learned=self.learned, quiet_s=settings.learn_after_s)
         self.started_at = time.time()
         self.closing = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="clew-read")
 
     def start(self) -> None:
-        """Start the batcher's threads."""
+        """Start the batcher's threads, learn, and listen to the other servers."""
         self.batcher.start()
+        if self.settings.learn:
+            self.learner.start()
+        self.live.start()
 
     def close(self) -> None:
         """Store what was accepted, then let go of everything. Blocks; idempotent."""
         self.closing = True
         self.batcher.close(DRAIN_S)
+        self.learner.close()
+        self.live.disconnect()
         self._readers.shutdown(wait=True)
         self.store.close()
+
+    def learned(self, project: str, delta: Graph, version: int) -> None:
+        """Show at once what was learned: the `on_learned` of a `LearnJob`."""
+        self.meter.learned_traces += max(0, delta.trace_count)
+        self.graphs.learned(project, delta, version)
 
     async def read(self, ask: Callable[..., T], *args: object) -> T:
         """Run a blocking question in one of the reading threads."""
@@ -77,8 +94,11 @@ class Runtime:
         if self.closing:
             raise StoreBusy("the server is shutting down")
         began = time.perf_counter()
-        receipt = await asyncio.wrap_future(self.batcher.submit(project, body, decode))
+        watched = self.live.watched(decode)
+        receipt = await asyncio.wrap_future(self.batcher.submit(project, body, watched or decode))
         self.meter.commit.observe(time.perf_counter() - began)
+        if watched is not None:
+            await self.live.publish(project, watched.events)
         return receipt
 
     async def authorise(self, request: Request, policy: Policy) -> Caller:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from clew.errors import BadFilter, MalformedBody
 from clew.model import Batch
@@ -58,3 +58,17 @@ def check_cursor(after: tuple[int, str] | None) -> None:
         bytes.fromhex(after[1] if after else "")
     except ValueError:
         raise BadFilter("cursor", f"{after[1][:80]!r} is not a trace id") from None  # type: ignore[index]
+
+
+def check_shares(shares: Mapping[int, float], known: Container[int]) -> None:
+    """
+    Refuse shares of the traffic that cannot be given.
+
+    Raises:
+        BadFilter: a version is not *known*, or a share is not over 0 and at most 1.
+    """
+    for version, share in shares.items():
+        if version not in known:
+            raise BadFilter("version", f"there is no arm of version {version}; list the arms to see which there are")
+        if not 0 < share <= 1:
+            raise BadFilter("share", f"{share} is not over 0 and at most 1")

@@ -43,7 +43,7 @@ def value_of(bucket: int) -> float:
 
 
 def merge(into: Histogram, other: Histogram) -> None:
-    """Add the counts of *other* to *into*; quickest if *other* is the smaller."""
+    """Add the counts of *other*, which may be negative, to *into*; quickest if *other* is the smaller."""
     for bucket, count in other.items():
         into[bucket] = into.get(bucket, 0) + count
 

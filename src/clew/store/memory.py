@@ -8,7 +8,6 @@ plainest way, so that other backends can be compared with it. Percentiles are ex
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -18,23 +17,21 @@ import msgspec
 
 from clew.errors import BadFilter, StoreUnavailable
 from clew.model import Batch, Kind, Score, Span, TraceSummary, in_tree_order, summarise
+from clew.model.halves import keep
 from clew.model.span import METERED_KINDS
 from clew.store.check import check_batch, check_cursor, check_latency, check_limit
+from clew.store.memory_graph import MemoryGraph, TraceKey
 from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.tally import Operation, grouping, whole_minutes
 from clew.store.text import check_words, text_of, words
 
-TraceKey = tuple[str, str]
-"""Project and trace id."""
 
-
-class MemoryStore:
+class MemoryStore(MemoryGraph):
     """A `clew.store.protocol.Store` that forgets everything when it is closed."""
 
     def __init__(self, *, text_search: bool = True) -> None:
+        super().__init__()
         self._text_search = text_search
-        self._lock = threading.RLock()
-        self._spans: dict[TraceKey, dict[str, Span]] = {}
         self._scores: dict[TraceKey, dict[tuple[str | None, str, str], Score]] = {}
         self._keys: dict[str, KeyRecord] = {}
         self._closed = False
@@ -51,23 +48,19 @@ class MemoryStore:
         # Copied, and first of all: what cannot be kept must leave nothing behind.
         copies = [(batch.project, _copy(span)) for batch in batches for span in batch.spans]
         with self._open():
-            changed = sum([self._add_span(project, span) for project, span in copies])
+            changed = [(project, span) for project, span in copies if self._add_span(project, span)]
+            self._to_learn(changed)
             for batch in batches:
                 for score in batch.scores:
                     self._add_score(batch.project, score)
-        return Written(changed, len(copies) - changed)
+        return Written(len(changed), len(copies) - len(changed))
 
     def prepare(self, batch: Batch) -> Batch:
         """Give *batch* back; see `clew.store.protocol.SpanWriter`."""
         return batch
 
     def _add_span(self, project: str, span: Span) -> bool:
-        spans = self._spans.setdefault((project, span.trace_id), {})
-        have = spans.get(span.span_id)
-        if have is not None and (have.end_ns is not None or span.end_ns is None):
-            return False
-        spans[span.span_id] = span
-        return True
+        return keep(span, self._spans.setdefault((project, span.trace_id), {}))
 
     def _add_score(self, project: str, score: Score) -> None:
         timed = msgspec.structs.replace(score, at_ns=score.at_ns or time.time_ns())
@@ -104,6 +97,9 @@ class MemoryStore:
     def _summary(self, project: str, trace_id: str) -> TraceSummary:
         key = project, trace_id
         return summarise(project, list(self._spans[key].values()), list(self._scores.get(key, {}).values()))
+
+    def _has_root(self, key: TraceKey) -> bool:
+        return self._summary(*key).has_root
 
     def trace(self, project: str, trace_id: str) -> StoredTrace | None:
         """Give one trace; see `clew.store.protocol.TraceReader`."""
@@ -169,7 +165,7 @@ class MemoryStore:
         """Forget everything. Idempotent."""
         with self._lock:
             self._closed = True
-            for kept in (self._spans, self._scores, self._keys):
+            for kept in (self._spans, self._scores, self._keys, self._projects, self._due, self._learned):
                 kept.clear()
 
     def add_key(self, key: KeyRecord) -> None:

@@ -5,6 +5,7 @@ MUST: what `write` returned for is durable (committed and fsync'd) and visible t
 read. MUST: a span is stored once for its (project, trace, span), however often and in whatever
 order it comes; histograms count it once. MUST: a filter that cannot be answered exactly is
 refused (`BadFilter`), never approximated. MUST: what one project wrote is never shown to another.
+What is promised of the execution graph stands in `graph_protocol`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,45 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from clew.model import Batch, Flag, Kind, Score, Span, Status, TraceSummary
+from clew.store.graph_protocol import (
+    Arm,
+    GraphStore,
+    LearnedTrace,
+    Lesson,
+    StaleLesson,
+    SuggestionRecord,
+    Unlearned,
+)
+
+__all__ = [
+    "Arm",
+    "GraphStore",
+    "KeyRecord",
+    "Keys",
+    "Latency",
+    "LearnedTrace",
+    "Lesson",
+    "Maintenance",
+    "Meanwhile",
+    "MetricsReader",
+    "Page",
+    "SpanWriter",
+    "StaleLesson",
+    "Store",
+    "StoredTrace",
+    "SuggestionRecord",
+    "TraceFilter",
+    "TraceReader",
+    "Unlearned",
+    "Written",
+]
 
 
 class Written(NamedTuple):
     """What a write did."""
 
     spans: int
-    """Spans that are new in the store, or finished one that was stored as running."""
+    """Spans that are new in the store, or made a whole one of a half that was there."""
     duplicates: int
     """Spans that were stored already, and so changed nothing."""
 
@@ -40,7 +73,8 @@ class SpanWriter(Protocol):
         database: to get the next batches ready. It is given a function that says whether the
         database is still busy, and must not raise.
 
-        A finished span replaces a running one of the same id; otherwise what came first stays.
+        A finished span replaces a running one of the same id, and one that is only an end is joined
+        with it, in whatever order they come (`clew.model.halves`); otherwise what came first stays.
         Each touched trace's summary is computed anew, in the same commit, from all of its spans
         and scores. A score for a trace that has not come is kept and counts when it comes.
 
@@ -203,5 +237,5 @@ class Keys(Protocol):
         """Forget the keys whose hash starts so; returns how many there were."""
 
 
-class Store(SpanWriter, TraceReader, MetricsReader, Maintenance, Keys, Protocol):
+class Store(SpanWriter, TraceReader, MetricsReader, Maintenance, Keys, GraphStore, Protocol):
     """All of it: what `clew serve` needs."""

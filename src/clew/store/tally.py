@@ -83,6 +83,14 @@ class Tally:
         else:
             self.buckets = dict(other.buckets)
 
+    def negative(self) -> Tally:
+        """Give what takes this one back when it is merged."""
+        tally = Tally()
+        for name in ("count", "errors", "input_tokens", "output_tokens", "cost_usd", "duration_ns"):
+            setattr(tally, name, -getattr(self, name))
+        tally.buckets = {bucket: -count for bucket, count in self.buckets.items()}
+        return tally
+
     @property
     def sums(self) -> Sums:
         """Everything but the histogram."""
@@ -163,6 +171,12 @@ def spread(minutes: Minutes) -> Tallies:
 def fold(finished: Iterable[Span]) -> Tallies:
     """Count *finished* spans by minute, hour and day of their start."""
     return spread(count(finished))
+
+
+def take_back(tallies: Tallies, finished: Sequence[Span]) -> None:
+    """Count *finished*, which were counted before and have changed, no longer."""
+    for key, tally in fold(finished).items() if finished else ():
+        tallies.setdefault(key, Tally()).merge(tally.negative())
 
 
 class Window(NamedTuple):

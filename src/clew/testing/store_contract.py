@@ -1,9 +1,12 @@
 """
-The contract of a store, as tests. A backend passes by inheriting `StoreContract`.
+The contract of a store, as tests. A backend passes by inheriting all of it.
 
-    class TestMine(StoreContract):
+    class TestMine(StoreContract, HalvesContract, GraphContract, ChoicesContract):
         def open(self, folder, *, text_search=True):
             return MyStore(folder / "mine", text_search=text_search)
+
+Here is what concerns traces; `store_contract_halves` has spans that come in two halves,
+`store_contract_graph` what is learned, `store_contract_choices` templates, arms and suggestions.
 
 What a random order must give is compared with `clew.store.memory`, the plain reference.
 """
@@ -217,8 +220,8 @@ def _commits(batches: list[list[Any]], commits: list[int]) -> list[list[Batch]]:
     return [[batch for _, batch in group] for _, group in groups]
 
 
-class StoreContract:
-    """What every store must keep; see `clew.store.protocol`."""
+class OpensStore:
+    """What every part of the contract starts from."""
 
     durable = True
     """It outlives its process."""
@@ -233,6 +236,10 @@ class StoreContract:
         store = self.open(tmp_path)
         yield store
         store.close()
+
+
+class StoreContract(OpensStore):
+    """What every store must keep; see `clew.store.protocol`."""
 
     # Durable, visible, whole.
 

@@ -9,21 +9,27 @@ import clew.store
 from clew.store import sql
 
 PACKAGE = Path(clew.store.__file__).parent / "sqlite"
+QUERIES = sql.load("clew.store.sqlite", "queries.sql") | sql.load("clew.store.sqlite", "graph.sql")
 
 
 def test_every_query_has_a_name_and_is_used():
     """A statement that nobody runs is a trap for the next reader."""
     code = "".join(path.read_text() for path in PACKAGE.glob("*.py"))
-    for name in sql.load("clew.store.sqlite", "queries.sql"):
+    for name in QUERIES:
         assert f'"{name}"' in code, name
 
 
 def test_every_query_that_is_run_exists():
     """A typing mistake would show only when it runs."""
-    queries = sql.load("clew.store.sqlite", "queries.sql")
     code = "".join(path.read_text() for path in PACKAGE.glob("*.py"))
-    for name in re.findall(r'QUERIES\["(\w+)"\]|_run\("(\w+)"|_put\("(\w+)"', code):
-        assert "".join(name) in queries
+    for name in re.findall(r'QUERIES\["(\w+)"\]|\.run\(\s*"(\w+)"|\.put\("(\w+)"|_answer\(project, "(\w+)"', code):
+        assert "".join(name) in QUERIES
+
+
+def test_no_two_queries_have_one_name():
+    """Two files of statements are read side by side."""
+    files = [sql.load("clew.store.sqlite", name) for name in ("queries.sql", "graph.sql")]
+    assert len(QUERIES) == sum(map(len, files))
 
 
 def test_rows_get_as_many_placeholders_as_columns():

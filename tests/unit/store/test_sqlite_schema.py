@@ -9,7 +9,7 @@ import pytest
 from clew.errors import SchemaTooNew, StoreUnavailable
 from clew.model import KINDS
 from clew.store import open_store
-from clew.store.sqlite import store as sqlite_store
+from clew.store.sqlite import file as sqlite_file
 from clew.store.sqlite.migrate import Migration, migrate, migrations
 from clew.store.sqlite.rows import KIND_BITS
 from clew.testing.store_contract import a_span, ids, put
@@ -69,7 +69,7 @@ def test_an_older_store_is_upgraded_with_its_rows(path, monkeypatch):
     put(store, a_span())
     store.close()
     steps = [*migrations(), Migration(len(migrations()) + 1, "CREATE TABLE later (x TEXT) STRICT")]
-    monkeypatch.setattr(sqlite_store, "migrations", lambda: steps)
+    monkeypatch.setattr(sqlite_file, "migrations", lambda: steps)
     with pytest.raises(StoreUnavailable, match="older"):
         open_store(f"sqlite:///{path}", read_only=True)
     newer = open_store(f"sqlite:///{path}")

@@ -19,72 +19,24 @@ from typing import Any
 import apsw
 import msgspec
 
-from clew.model import Score, Span, summarise
+from clew.model import Score
 from clew.store import histogram, sql
 from clew.store.protocol import Written
 from clew.store.sqlite.aside import Aside
 from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
-from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, keep, span_rows
-from clew.store.sqlite.rows import finite, int64, score_row, summary_values
-from clew.store.tally import Operation, Sums, Tallies, fold, merge, spread
+from clew.store.sqlite.due import Due
+from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, span_rows
+from clew.store.sqlite.rows import finite, int64, score_row
+from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.work import TraceWork
+from clew.store.tally import Operation, Sums, Tallies, fold, merge, spread, take_back
 from clew.store.text import text_of
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
-_ROWS_A_STEP = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-"""Few sizes, so that every statement is prepared once..."""
-
-_VALUES_AT_ONCE = 512
-"""... but so few values as these are prepared in any number: it costs less than another step."""
-
-_LONGEST_STATEMENT = 16_000
-"""In characters: apsw keeps no longer one prepared."""
-
-_json = msgspec.json.Encoder()
-_known_traces = msgspec.json.Decoder(list[tuple[str, int]])
+_known_traces = msgspec.json.Decoder(list[tuple[str, int, str | None, str]])
 _scores = msgspec.json.Decoder(list[Score])
 _known_tallies = msgspec.json.Decoder(list[tuple[int, Sums, str]])
-
-
-class TraceWork:
-    """One trace that this commit touches: what is stored of it and what is new."""
-
-    __slots__ = ("chunk_ids", "fresh", "known", "ready", "rewrite", "scores", "seq", "spans")
-
-    def __init__(self, seq: int, *, known: bool) -> None:
-        self.seq = seq
-        self.known = known
-        self.ready: ReadyTrace | None = None
-        """What was made of it before, if nothing of it is stored."""
-        self.spans: dict[str, Span] = {}
-        """All of the trace's spans, by id."""
-        self.fresh: dict[str, Span] = {}
-        """Those that this commit adds, or finishes."""
-        self.chunk_ids: list[int] = []
-        self.scores: list[Score] = []
-        self.rewrite = False
-        """All of its chunks become one, without the running spans that have finished."""
-
-    def take(self, ready: ReadyTrace) -> int:
-        """Be what *ready* is; gives how many spans that adds."""
-        self.ready = ready
-        self.spans = self.fresh = ready.spans
-        return ready.changed
-
-    def add(self, span: Span) -> bool:
-        """Take *span* in; False if it changes nothing."""
-        span_id = span.span_id
-        replaces = span_id in self.spans
-        if not keep(span, self.spans):
-            return False
-        self.rewrite = self.rewrite or (replaces and span_id not in self.fresh)
-        self.fresh[span_id] = span
-        return True
-
-    def next_chunk_id(self) -> int:
-        """The id of the chunk that this commit writes."""
-        first = self.seq * PER_TRACE
-        return first if self.rewrite or not self.chunk_ids else self.chunk_ids[-1] + 1
 
 
 class Commit:
@@ -95,6 +47,7 @@ class Commit:
         self._coder = coder
         self._aside = aside
         self._text_search = text_search
+        self._sql = Statements(connection, QUERIES)
 
     def write(self, batches: Sequence[ReadyBatch]) -> Written:
         """Write all of *batches*, of one project or several. Some of it may still go on aside."""
@@ -117,27 +70,33 @@ class Commit:
         touched = {at: work for at, work in works.items() if work.fresh or (work.spans and at in scored)}
         self._put_spans(touched.values())
         self._put_traces(project, project_id, touched)
+        self._put_due(touched.values())
         tallies = _tallies(works, batches)
         self._aside.do(lambda: self._put_tallies(project_id, tallies))
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
-        self._aside.do(lambda: self._run("count_in_project", project_id=project_id, spans=new_spans, traces=new_traces))
+        self._aside.do(
+            lambda: self._sql.run("count_in_project", project_id=project_id, spans=new_spans, traces=new_traces)
+        )
         return changed
 
     def _project_id(self, project: str) -> int:
-        found: int | None = self._run("project_id", project=project)
+        found: int | None = self._sql.run("project_id", project=project)
         if found is None:
-            self._run("add_project", project=project)
-            found = self._run("project_id", project=project)
+            self._sql.run("add_project", project=project)
+            found = self._sql.run("project_id", project=project)
         return int(found)
 
     def _works(self, project_id: int, batches: Sequence[ReadyBatch], scores: list[Score]) -> dict[str, TraceWork]:
         """A piece of work for every trace that is named, with what is stored of it."""
         sent = dict.fromkeys(trace_id for batch in batches for trace_id in batch.traces)
         named = sent | dict.fromkeys(score.trace_id for score in scores)
-        asked = _json.encode(list(named)).decode()
-        seq, known, judged = self._run("known", project_id=project_id, trace_ids=asked)
-        works = {trace_id: TraceWork(at, known=True) for trace_id, at in _known_traces.decode(known)}
+        asked = as_json(list(named))
+        seq, known, judged = self._sql.run("known", project_id=project_id, trace_ids=asked)
+        works: dict[str, TraceWork] = {}
+        for trace_id, at, late, changed in _known_traces.decode(known):
+            works[trace_id] = work = TraceWork(at, known=True)
+            work.due = Due.read(late, changed)
         if works:
             self._load({work.seq: work for work in works.values()})
         for trace_id in sent:
@@ -150,7 +109,7 @@ class Commit:
         return works
 
     def _load(self, by_seq: dict[int, TraceWork]) -> None:
-        asked = _json.encode(sorted(by_seq)).decode()
+        asked = as_json(sorted(by_seq))
         for chunk_id, chunk in self._connection.execute(QUERIES["chunks"], {"seqs": asked}):
             work = by_seq[chunk_id // PER_TRACE]
             work.chunk_ids.append(chunk_id)
@@ -162,17 +121,25 @@ class Commit:
         rows: list[Any] = []
         for score in scores:
             rows += score_row(project_id, score, received_ns)
-        self._put("put_scores", rows, len(scores))
+        self._sql.put("put_scores", rows, len(scores))
 
     def _put_traces(self, project: str, project_id: int, touched: dict[str, TraceWork]) -> None:
         rows: list[Any] = []
         for work in touched.values():
-            made = work.ready
-            values = (
-                made.summary if made else summary_values(summarise(project, list(work.spans.values()), work.scores))
-            )
-            rows += (work.seq, project_id, *values)
-        self._aside.do(lambda: self._put("add_traces", rows, len(touched)))
+            rows += (work.seq, project_id, *work.summarise(project))
+        self._aside.do(lambda: self._sql.put("add_traces", rows, len(touched)))
+
+    def _put_due(self, touched: Iterable[TraceWork]) -> None:
+        """Mark what is fresh as to be learned."""
+        committed_ns = time.time_ns()
+        rows: list[Any] = []
+        for work in touched:
+            if work.due is None:
+                rows += (work.seq, committed_ns, not work.has_root, None, None)
+            elif work.fresh and work.due.add(work.fresh.values(), work.counted):
+                late, changed = work.due.values(self._coder)
+                rows += (work.seq, committed_ns, not work.has_root, late, changed)
+        self._aside.do(lambda: self._sql.put("put_due", rows, len(rows) // 5))
 
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
@@ -190,8 +157,8 @@ class Commit:
             for values in work.ready.rows if work.ready else span_rows(work.fresh):
                 rows += (seq, *values)
         count = sum(len(work.fresh) for work in works)
-        self._aside.do(lambda: self._put("add_spans", rows, count))
-        self._aside.do(lambda: self._put("add_chunks", chunks, len(works)))
+        self._aside.do(lambda: self._sql.put("add_spans", rows, count))
+        self._aside.do(lambda: self._sql.put("add_chunks", chunks, len(works)))
 
     def _chunk(self, work: TraceWork) -> tuple[int, bytes, str]:
         """The chunk that this commit adds of a trace: id, bytes and words."""
@@ -206,20 +173,22 @@ class Commit:
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:
-            self._run("drop_chunk", chunk_id=chunk_id)
-            self._run("drop_words", chunk_id=chunk_id)
+            self._sql.run("drop_chunk", chunk_id=chunk_id)
+            self._sql.run("drop_words", chunk_id=chunk_id)
 
     def _put_words(self, words: list[Any]) -> None:
         if self._text_search:
-            self._aside.do(lambda: self._put("add_words", words, len(words) // 2))
+            self._aside.do(lambda: self._sql.put("add_words", words, len(words) // 2))
         elif words:
             self._aside.join()
-            self._run("put_fact", name="text_gap", value="1")
+            self._sql.run("put_fact", name="text_gap", value="1")
 
     def _put_tallies(self, project_id: int, tallies: Tallies) -> None:
         keys = sorted(tallies)
-        asked = _json.encode([(resolution_s, at_s, *of) for resolution_s, at_s, of in keys]).decode()
-        for index, sums, blob in _known_tallies.decode(self._run("known_tallies", project_id=project_id, keys=asked)):
+        asked = as_json([(resolution_s, at_s, *of) for resolution_s, at_s, of in keys])
+        for index, sums, blob in _known_tallies.decode(
+            self._sql.run("known_tallies", project_id=project_id, keys=asked)
+        ):
             tally = tallies[keys[index]]
             tally.add_sums(sums)
             stored = histogram.decode(bytes.fromhex(blob))
@@ -228,7 +197,7 @@ class Commit:
         rows: list[Any] = []
         for key in keys:
             rows += self._tally_row(project_id, key, tallies)
-        self._put("put_tallies", rows, len(keys))
+        self._sql.put("put_tallies", rows, len(keys))
 
     def _tally_row(self, project_id: int, key: tuple[int, int, Operation], tallies: Tallies) -> tuple[Any, ...]:
         resolution_s, at_s, operation = key
@@ -246,21 +215,6 @@ class Commit:
             int64(tally.duration_ns),
             histogram.encode(tally.buckets),
         )
-
-    def _run(self, name: str, /, **values: Any) -> Any:
-        """Run a named statement; its first row (bare, if of one value), or None."""
-        return self._connection.execute(QUERIES[name], values).get
-
-    def _put(self, name: str, values: list[Any], count: int) -> None:
-        """Run a statement of rows over *values*, the flat values of *count* rows, in few steps."""
-        done = 0
-        width = len(values) // max(1, count)
-        sizes = (count,) if 0 < len(values) <= _VALUES_AT_ONCE else _ROWS_A_STEP
-        for size in sizes:
-            if count - done >= size and len(statement := sql.of_rows(QUERIES[name], size)) <= _LONGEST_STATEMENT:
-                while count - done >= size:
-                    self._connection.execute(statement, values[done * width : (done + size) * width])
-                    done += size
 
 
 def _fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:
@@ -284,4 +238,6 @@ def _tallies(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> Tall
     made = [batch.take_minutes() for batch in batches]
     if all(works[trace_id].ready is not None for batch in batches for trace_id in batch.traces) and None not in made:
         return spread(merge(minutes for minutes in made if minutes is not None))
-    return fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)
+    tallies = fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)
+    take_back(tallies, [span for work in works.values() for span in work.counted])
+    return tallies

@@ -20,11 +20,16 @@ UPDATE projects
 
 -- name: known
 -- All that a commit must know before it writes, in one step: the last seq, and for these ids (a JSON
--- array of hex) which are stored under which seq, and the scores given to them.
+-- array of hex) which are stored under which seq, what of them is not learned, and the scores given
+-- to them. What is not learned: NULL is all, '' nothing, else the ids of spans.
 SELECT (SELECT coalesce(max(seq), 0) FROM traces),
-       (SELECT json_group_array(json_array(lower(hex(trace_id)), seq))
+       (SELECT json_group_array(json_array(
+                 lower(hex(trace_id)), seq,
+                 CASE WHEN due.trace_seq IS NULL THEN '' WHEN due.late IS NOT NULL THEN lower(hex(due.late)) END,
+                 hex(due.changed)))
           FROM json_each(:trace_ids) AS wanted
-          CROSS JOIN traces ON traces.project_id = :project_id AND traces.trace_id = unhex(wanted.value)),
+          CROSS JOIN traces ON traces.project_id = :project_id AND traces.trace_id = unhex(wanted.value)
+          LEFT JOIN graph_due AS due ON due.trace_seq = traces.seq),
        (SELECT json_group_array(json_object(
                  'trace_id', lower(hex(trace_id)), 'span_id', iif(span_id = x'', NULL, lower(hex(span_id))),
                  'name', name, 'source', source, 'value', scores.value, 'best', best, 'label', label,
@@ -62,6 +67,14 @@ VALUES :rows
        response_chars = excluded.response_chars, input_preview = excluded.input_preview,
        output_preview = excluded.output_preview, score_value = excluded.score_value,
        score_best = excluded.score_best, flag = excluded.flag, flag_reason = excluded.flag_reason;
+
+-- name: put_due
+-- What a commit brought is to be learned. Each commit's mark is over the one before, whatever the clock does.
+INSERT INTO graph_due (trace_seq, committed_ns, rootless, late, changed)
+VALUES :rows
+    ON CONFLICT (trace_seq) DO UPDATE
+   SET committed_ns = max(excluded.committed_ns, coalesce(committed_ns, 0) + 1), rootless = excluded.rootless,
+       late = excluded.late, changed = excluded.changed;
 
 -- name: add_spans
 -- A finished span replaces a running one; the caller knows that nothing else comes twice.
@@ -156,6 +169,7 @@ SELECT json_group_array(json_array(json_array(kind, name, model),
    AND resolution_s = :resolution_s
    AND bucket_s >= :from_s
    AND bucket_s < :to_s
+   AND count > 0  -- a lone end's, whose start came later and lies in another minute
    AND (:kind IS NULL OR kind = :kind);
 
 -- name: totals

@@ -11,19 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from clew.model import Batch, Span, summarise
+from clew.model.halves import keep
 from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.rows import span_values, summary_values
 from clew.store.tally import Minutes, count
 from clew.store.text import text_of
-
-
-def keep(span: Span, spans: dict[str, Span]) -> bool:
-    """Put *span* among *spans*, by id; False if it changes nothing."""
-    have = spans.get(span.span_id)
-    if have is not None and (have.end_ns is not None or span.end_ns is None):
-        return False
-    spans[span.span_id] = span
-    return True
 
 
 class ReadyTrace:

@@ -95,6 +95,10 @@ def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
     )
 
 
+HAS_ROOT = 6
+"""The place of `has_root` in what `summary_values` gives."""
+
+
 def span_values(span: Span) -> tuple[Any, ...]:
     """One row of `trace_spans`, after seq, in the order of the query `add_spans`."""
     parent_id = span.parent_id

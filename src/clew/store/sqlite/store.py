@@ -1,27 +1,25 @@
-"""The SQLite store: one writer behind a lock, readers from a pool."""
+"""The SQLite store: traces, latencies, keys; the execution graph lies in `graph_store`, the file in `file`."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import apsw
 import msgspec
 
-from clew.errors import BadFilter, StoreUnavailable
+from clew.errors import BadFilter
 from clew.model import Batch, Kind
 from clew.store import sql
 from clew.store.check import check_batch, check_latency
 from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
-from clew.store.sqlite import connect
 from clew.store.sqlite.aside import Aside, ThreadAside
 from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.commit import Commit
+from clew.store.sqlite.graph_store import SqliteGraph
 from clew.store.sqlite.listing import list_page
-from clew.store.sqlite.migrate import check, migrate, migrations
 from clew.store.sqlite.percentiles import read_latency
 from clew.store.sqlite.reading import read_trace
 from clew.store.sqlite.ready import ReadyBatch, make_ready
@@ -30,34 +28,16 @@ QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
 _names = msgspec.json.Decoder(list[str])
 
-T = TypeVar("T")
 
-
-class SqliteStore:
-    """
-    A `clew.store.protocol.Store` in one file. Any thread may write; they take turns.
-
-    When a write fails for what happened to the file or the disk, its connection is thrown away
-    and the next write opens a new one: nothing has to be restarted once the disk has space again.
-    """
+class SqliteStore(SqliteGraph):
+    """A `clew.store.protocol.Store` in one file."""
 
     def __init__(self, path: str, *, read_only: bool = False, text_search: bool = True) -> None:
-        self._path = os.path.abspath(path)
-        self._read_only = read_only
         self._text_search = text_search
-        self._lock = threading.Lock()
         self._preparing = threading.Lock()
         self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
         self._aside: ThreadAside | None = None
-        self._connection: apsw.Connection | None = None
-        self._file: connect.FileIdentity | None = None
-        self._closed = False
-        self._readers = connect.ReaderPool(self._path)
-        if read_only:
-            self._check_readable()
-        else:
-            with self._lock, connect.translated(self._path):
-                self._writer()
+        super().__init__(path, read_only=read_only)
 
     # Writing.
 
@@ -90,60 +70,6 @@ class SqliteStore:
                 # Before anything is rolled back nobody else may use the connection.
                 aside.join()
             return written
-
-    def _transact(self, work: Callable[[apsw.Connection], T]) -> T:
-        with self._transaction() as connection:
-            done = work(connection)
-            connection.execute("COMMIT")
-            return done
-
-    @contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
-        """A transaction that the block commits; rolled back if it raises."""
-        if self._read_only:
-            raise StoreUnavailable(f"the store {self._path} was opened to read only")
-        with self._lock, connect.translated(self._path):
-            connection = self._writer()
-            with self._forgotten_when_broken(connection):
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-
-    def _writer(self) -> apsw.Connection:
-        """The connection that writes; opened, checked and migrated if there is none."""
-        if self._closed:
-            raise StoreUnavailable(f"the store {self._path} is closed")
-        if self._connection is not None and self._file != connect.identity(self._path):
-            # What is written to a file that was deleted would be acknowledged and lost.
-            connection, self._connection = self._connection, None
-            connect.abandon(connection)
-        if self._connection is None:
-            connection = connect.open_writer(self._path)
-            try:
-                steps = migrations()
-                check(connection, self._path, known=steps[-1].number)
-                connect.prepare_writer(connection)
-                migrate(connection, steps)
-            except BaseException:
-                connection.close(True)
-                raise
-            self._connection, self._file = connection, connect.identity(self._path)
-        return self._connection
-
-    @contextmanager
-    def _forgotten_when_broken(self, connection: apsw.Connection) -> Iterator[None]:
-        try:
-            yield
-        except (apsw.BusyError, apsw.LockedError):
-            _roll_back(connection)
-            raise
-        except apsw.Error:
-            _roll_back(connection)
-            self._connection = None
-            connect.abandon(connection)
-            raise
-        except BaseException:
-            _roll_back(connection)
-            raise
 
     # Reading.
 
@@ -207,24 +133,9 @@ class SqliteStore:
         with self._readers.lend() as connection:
             return sorted(_names.decode(connection.execute(QUERIES["projects"]).get))
 
-    def close(self) -> None:
-        """Let go of the file. Idempotent."""
-        self._readers.close()
-        with self._lock:
-            self._closed = True
-            connection, self._connection = self._connection, None
-            if self._aside is not None:
-                self._aside.close()
-        if connection is not None:
-            connection.close(True)
-
-    def _check_readable(self) -> None:
-        if not os.path.isfile(self._path):
-            raise StoreUnavailable(f"cannot open {self._path}: it is not there")
-        with self._readers.lend() as connection:
-            known = migrations()[-1].number
-            if check(connection, self._path, known=known) < known:
-                raise StoreUnavailable(f"{self._path} is of an older Clew; open it once to write, to upgrade it")
+    def _let_go(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
 
     # Keys.
 
@@ -251,12 +162,6 @@ class SqliteStore:
             return connection.changes()
 
         return self._transact(remove)
-
-
-def _roll_back(connection: apsw.Connection) -> None:
-    # After some errors SQLite has rolled back by itself.
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
 
 
 def _key(row: Sequence[Any]) -> KeyRecord:

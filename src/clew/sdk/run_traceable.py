@@ -1,0 +1,215 @@
+"""
+LangSmith's `traceable`: a run for each call of a function, coroutine, generator or stream.
+
+As with `clew.traced`, generators come out of a plain function, because their parent is taken at
+the call and not at the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, Final, TypeVar, overload
+
+from clew.sdk.generators import drive, drive_async
+from clew.sdk.run_calls import RunCall, RunRecipe
+from clew.sdk.run_context import complain_of
+from clew.sdk.run_streams import AsyncStream, Stream, TracedAsyncIterator, TracedIterator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS: Final = (
+    "name", "metadata", "tags", "reduce_fn", "process_inputs", "process_outputs", "process_chunk", "enabled",
+    "exceptions_to_handle", "project_name",
+)  # fmt: skip
+_SERVICE: Final = frozenset({"client", "address", "extra", "_invocation_params_fn", "dangerously_allow_filesystem"})
+_WHOLE: Final = (str, bytes, list, tuple, dict, set, frozenset)
+"""What can be iterated, but is no stream."""
+
+
+@overload
+def traceable(function: F, /, **options: Any) -> F: ...
+
+
+@overload
+def traceable(run_type: str = "chain", /, **options: Any) -> Callable[[F], F]: ...
+
+
+def traceable(*args: Any, **options: Any) -> Any:
+    """
+    Trace every call of a function: `@traceable`, `@traceable("llm")`, `@traceable(run_type="tool", name="search")`.
+
+    Options: *name*, *metadata*, *tags*, *reduce_fn* (of a stream's items), *process_inputs*,
+    *process_outputs*, *process_chunk* (what is kept instead of what was), *enabled*,
+    *exceptions_to_handle* (which are no failure), *project_name*. A call takes `langsmith_extra=`.
+    """
+    run_type = args[0] if args and isinstance(args[0], str) else options.get("run_type")
+    options.pop("run_type", None)
+    if run_type is None or (isinstance(run_type, str) and not run_type):
+        run_type = "chain"
+    known = {name: options.pop(name, None) for name in _OPTIONS}
+    complain_of("traceable", options, _SERVICE)
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(decorate(function.__func__))
+        return _wrapped(function, RunRecipe(function, run_type, known))
+
+    return decorate(args[0]) if args and not isinstance(args[0], str) else decorate
+
+
+def is_traceable_function(function: Any) -> bool:
+    """Whether `traceable` made it, or what a partial or an object would call."""
+    candidates = (function, getattr(function, "func", None), getattr(function, "__call__", None))  # noqa: B004
+    return any(getattr(each, "__langsmith_traceable__", False) for each in candidates)
+
+
+def ensure_traceable(function: Any, **options: Any) -> Any:
+    """Give *function* back if it is traceable, else made so."""
+    return function if is_traceable_function(function) else traceable(**options)(function)
+
+
+def _wrapped(function: Any, recipe: RunRecipe) -> Any:
+    import inspect
+
+    streams = recipe.options["reduce_fn"] is not None
+    inner = getattr(function, "__wrapped__", function)
+    if inspect.isasyncgenfunction(function):
+        wrapper = _around_async_generator(recipe)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _around_generator(recipe)
+    elif inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner):
+        wrapper = (_around_async_stream if streams else _around_coroutine)(function, recipe)
+    else:
+        wrapper = (_around_stream if streams else _around_function)(function, recipe)
+    made: Any = wraps(function)(wrapper)
+    made.__langsmith_traceable__ = True
+    return made
+
+
+def _around_function(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
+    def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra)
+        run = call.begin()
+        if run is None:
+            return function(*args, **call.kwargs)
+        try:
+            with run.__clew_span__:
+                try:
+                    result = function(*args, **call.kwargs)
+                except BaseException as error:
+                    call.finish(None, error)
+                    raise
+                call.finish(result)
+                return result
+        finally:
+            call.close()
+
+    return wrapper
+
+
+def _around_coroutine(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
+    async def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra)
+        run = call.begin()
+        if run is None:
+            return await function(*args, **call.kwargs)
+        try:
+            with run.__clew_span__:
+                try:
+                    result = await function(*args, **call.kwargs)
+                except BaseException as error:
+                    call.finish(None, error)
+                    raise
+                call.finish(result)
+                return result
+        finally:
+            call.close()
+
+    return wrapper
+
+
+def _around_generator(recipe: RunRecipe) -> Callable[..., Any]:
+    def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
+        stream: Any = Stream(call, _made(call))
+        return drive(stream, stream.begin, capture=False)
+
+    return wrapper
+
+
+def _around_async_generator(recipe: RunRecipe) -> Callable[..., Any]:
+    def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
+        stream: Any = AsyncStream(call, _made(call))
+        return drive_async(stream, stream.begin, capture=False)
+
+    return wrapper
+
+
+def _made(call: RunCall) -> Callable[[], Any]:
+    """Make the generator when the run is there, which the function may want as an argument."""
+    return lambda: call.recipe.function(*call.args, **call.kwargs)
+
+
+def _around_stream(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
+    def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra)
+        run = call.begin()
+        if run is None:
+            return function(*args, **call.kwargs)
+        with _Calling(call):
+            returned = function(*args, **call.kwargs)
+        return _streamed(call, returned, to_await=False)
+
+    return wrapper
+
+
+def _around_async_stream(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
+    async def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
+        call = recipe.call(args, kwargs, langsmith_extra)
+        run = call.begin()
+        if run is None:
+            return await function(*args, **call.kwargs)
+        with _Calling(call):
+            returned = await function(*args, **call.kwargs)
+        return _streamed(call, returned, to_await=True)
+
+    return wrapper
+
+
+class _Calling:
+    """Makes a call's run current while the function runs; its span goes on when that has returned a stream."""
+
+    def __init__(self, call: RunCall) -> None:
+        from clew.sdk.context import tracing_context
+
+        self._call = call
+        self._context = tracing_context(call.run)
+
+    def __enter__(self) -> None:
+        self._context.__enter__()
+
+    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
+        self._context.__exit__(exc_type, exc, traceback)
+        if exc is not None and (run := self._call.run) is not None:
+            self._call.finish(None, exc)
+            run.__clew_span__.__exit__(exc_type, exc, traceback)
+            self._call.close()
+
+
+def _streamed(call: RunCall, returned: Any, *, to_await: bool) -> Any:
+    """Give the function's result, traced as it is iterated if it is a stream; otherwise the run is over."""
+    if isinstance(returned, _WHOLE) or not (hasattr(returned, "__iter__") or hasattr(returned, "__aiter__")):
+        call.finish(call.reduced(list(returned)) if isinstance(returned, (list, tuple)) else returned)
+        call.close()
+        return returned
+    # Some clients' streams are both; the function says which is meant.
+    if hasattr(returned, "__aiter__") and (to_await or not hasattr(returned, "__iter__")):
+        return TracedAsyncIterator(AsyncStream(call, partial(aiter_of, returned)), returned)
+    return TracedIterator(Stream(call, partial(iter, returned)), returned)
+
+
+def aiter_of(returned: Any) -> Any:
+    """Give the iterator of *returned*, as `aiter` does: not `await`ed, and not the object itself."""
+    return returned.__aiter__()
