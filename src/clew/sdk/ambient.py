@@ -117,7 +117,8 @@ def _from_environment() -> SpanContext | None:
 
 
 # The environment's parent is the default, so it costs nothing and reaches every thread.
-CURRENT: Final[ContextVar[Any]] = ContextVar("clew_current", default=_from_environment())
+_PARENT: Final = _from_environment()
+CURRENT: Final[ContextVar[Any]] = ContextVar("clew_current", default=_PARENT)
 
 
 def current() -> Any:
@@ -156,9 +157,12 @@ def parent_of(parent: Any) -> Any:
         except MalformedId as error:
             outbox.complain("traceparent", f"parent= ignored: {error}")
             return current()
-    # What stands for a span: another API's objects on Clew's spans.
-    parent = getattr(parent, "__clew_span__", parent)
-    trace, span = getattr(parent, "_trace", None), getattr(parent, "_span", None)
+    try:
+        # Another API's objects on Clew's spans say which one they stand for.
+        parent = getattr(parent, "__clew_span__", parent)
+        trace, span = getattr(parent, "_trace", None), getattr(parent, "_span", None)
+    except Exception:  # Its attributes are the user's code.
+        trace = span = None
     if type(trace) is int and type(span) is int:
         # A do-nothing span has no ids of its own, and so is no parent.
         return parent if trace and span else current()

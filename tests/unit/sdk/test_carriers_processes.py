@@ -13,8 +13,7 @@ import pytest
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CHILD = "import clew\nwith clew.span('step'): pass"
 
-PROLOGUE = (
-    """
+PROLOGUE = """
 import asyncio, concurrent.futures, multiprocessing, os, subprocess, sys
 import clew
 
@@ -31,10 +30,7 @@ def under(parent, name):
     with clew.span(name, parent=parent):
         pass
 
-CHILD = %r
-"""
-    % CHILD
-)  # noqa: UP031
+CHILD = """
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ def trees(server, tmp_path):
     def run(code: str, **environ: str) -> list[tuple[str, str | None]]:
         program = tmp_path / "program.py"
         body = textwrap.indent(textwrap.dedent(code), "    ")
-        program.write_text(f"{PROLOGUE}\nif __name__ == '__main__':\n{body}\n")
+        program.write_text(f"{PROLOGUE}{CHILD!r}\nif __name__ == '__main__':\n{body}\n")
         done = subprocess.run(
             [sys.executable, "-W", "ignore::DeprecationWarning", str(program)],
             env={**clean(), "CLEW_ENDPOINT": server.url, **environ},

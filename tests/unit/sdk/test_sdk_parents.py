@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gc
+import pickle
+import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -358,3 +361,133 @@ def test_what_travels_in_contexts_after_the_end_is_ids_only(captured):
     assert held._attributes is None
     assert held._prev is None
     assert held.trace_id == captured["request"].trace_id
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_of_a_span_is_the_span(captured, duplicate):
+    """State that holds one is copied by frameworks; the step happened once."""
+    span = clew.span("request")
+    assert duplicate({"span": span})["span"] is span
+    span.end()
+
+    assert captured.tree() == {"request": {}}
+
+
+def test_a_pickled_span_is_its_ids(captured):
+    with clew.span("request", inputs="secret") as span:
+        pickled = pickle.dumps(span)
+    assert b"secret" not in pickled
+    clew.span("elsewhere", parent=pickle.loads(pickled)).end()
+    assert not pickle.loads(pickle.dumps(clew.current_span()))
+
+    assert captured.tree() == {"request": {"elsewhere": {}}}
+
+
+class Foreign:
+    """Another API's object on one of Clew's spans."""
+
+    def __init__(self, span) -> None:
+        self.__clew_span__ = span
+
+
+def test_what_stands_for_a_span_is_a_parent(captured):
+    with clew.span("request") as request:
+        pass
+    clew.span("one", parent=Foreign(request)).end()
+    with clew.tracing_context(parent=Foreign(request)):
+        step("two")
+
+    assert captured.tree() == {"request": {"one": {}, "two": {}}}
+
+
+class Hostile:
+    """Its attributes raise."""
+
+    def __getattr__(self, name: str):
+        raise RuntimeError(name)
+
+
+def test_a_parent_whose_attributes_raise_is_no_parent(captured):
+    with clew.span("request"):
+        clew.span("one", parent=Hostile()).end()
+        list(clew.traced("two", parent=Hostile())(spans_inside)())
+
+    assert captured.tree() == {"request": {"one": {}, "two": {"inside": {}}}}
+
+
+def test_keeping_a_trace_is_noted_until_it_ends(captured, caplog):
+    with clew.span("request") as span:
+        span.keep()
+        assert span._extra is not None
+        assert span._extra.kept
+    span.keep()
+    clew.current_span().keep()
+
+    assert captured["request"]
+    assert "keep on a span that has ended was ignored" in caplog.text
+
+
+def test_a_queues_item_brings_its_parent(captured):
+    """The consumer was there before the request: nothing ambient could tell."""
+    items: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    def consume() -> None:
+        name, traceparent = items.get(timeout=10)
+        with clew.tracing_context(parent=traceparent):
+            step(name)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    with clew.span("request") as request:
+        items.put(("work", request.traceparent))
+    consumer.join()
+
+    assert captured.tree() == {"request": {"work": {}}}
+
+
+def test_a_timer_and_a_loop_inside_a_thread_keep_the_parent(captured):
+    with clew.span("request"):
+        threads = [
+            threading.Timer(0, step, ("timer",)),
+            threading.Thread(target=lambda: asyncio.run(async_step("loop"))),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert set(captured.tree()["request"]) == {"timer", "loop"}
+
+
+async def test_a_cancelled_task_keeps_the_parent_and_disturbs_nobody(captured):
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        with clew.span("endless"):
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                step("cleanup")
+
+    with clew.span("request"):
+        task = asyncio.create_task(endless())
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        step("after")
+
+    assert captured.tree() == {"request": {"endless": {"cleanup": {}}, "after": {}}}
+
+
+def test_spans_left_in_the_wrong_order_leave_nothing_behind(captured):
+    with clew.span("request") as request:
+        outer, inner = clew.span("outer"), clew.span("inner")
+        outer.__enter__()
+        inner.__enter__()
+        outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+        assert clew.current_span() is request
+
+    assert not clew.current_span()

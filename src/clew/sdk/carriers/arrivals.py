@@ -35,7 +35,7 @@ def when_loaded(name: str, teach: Teach) -> None:
 class _Watcher:
     """A finder that finds what the others find, and has the module told of when it has run."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
         """Give the spec of a module that is waited for; None for all others, which costs one look."""
         if name not in _waiting or getattr(_asking, "now", False):
             return None

@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from clew.sdk.ambient import CURRENT, current
 from clew.sdk.carriers.arrivals import when_loaded
 from clew.sdk.held import HELD
+
+T = TypeVar("T")
 
 _copy_context = contextvars.copy_context
 _installed = False
@@ -39,10 +41,11 @@ def install() -> None:
 
 @wraps(_copy_context)
 def copy_context() -> contextvars.Context:
+    """Take the place of `contextvars.copy_context`."""
     return with_true_current(_copy_context)
 
 
-def with_true_current(copy: Callable[[], Any]) -> Any:
+def with_true_current(copy: Callable[[], T]) -> T:
     """Call *copy* while the context says what is truly current."""
     if not HELD:
         return copy()

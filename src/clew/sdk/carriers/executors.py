@@ -31,6 +31,7 @@ class Carried:
         self.span = span
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, and put back what was current here."""
         before = CURRENT.get()
         CURRENT.set(placed(self.span))
         try:

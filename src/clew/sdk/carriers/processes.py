@@ -122,7 +122,7 @@ def _teach_popen(popen: Any) -> None:
 
 
 def _teach_loop(loop: Any) -> None:
-    """uvloop starts processes itself; asyncio's own loops use `subprocess.Popen`."""
+    """Its loop starts processes itself; asyncio's own loops use `subprocess.Popen`."""
     for name in ("subprocess_exec", "subprocess_shell"):
         _teach_subprocess(loop, name)
 
