@@ -197,6 +197,8 @@ class PostgresChannel:
             self._send_waiting(connection)
             if self._closing:
                 return
+            # What came in one piece with the last answer is in libpq's memory: no select tells of it.
+            self._hear_waiting(connection.pgconn)
             readable, _, _ = select.select([connection.fileno(), self._wake_out], [], [], HEARTBEAT_S)
             if not readable:
                 connection.execute("SELECT 1")
@@ -207,6 +209,9 @@ class PostgresChannel:
 
     def _read(self, pgconn: Any) -> None:
         pgconn.consume_input()
+        self._hear_waiting(pgconn)
+
+    def _hear_waiting(self, pgconn: Any) -> None:
         while notify := pgconn.notifies():
             self._hear(notify.extra)
 

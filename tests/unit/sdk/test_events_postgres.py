@@ -282,3 +282,27 @@ def test_a_type_that_does_not_exist_is_refused(postgres):
     for make in (clew.events.listen_postgres, clew.events.publish_postgres):
         with pytest.raises(BadFilter):
             make(postgres.url, types=["tool"])
+
+
+def test_what_comes_together_with_an_answer_is_heard_at_once(postgres):
+    """A notification that libpq read while it waited for an answer makes no socket readable again."""
+    heard = {0: 0, 1: 0}
+
+    def counting(side):
+        def count(project, told):
+            heard[side] += 1
+
+        return count
+
+    channels = [PostgresChannel(postgres.url, counting(side), backoff_s=0.01) for side in heard]
+    try:
+        for each in channels:
+            each.start()
+        assert all(each.connected.wait(PATIENCE_S) for each in channels)
+        for number in range(1, 601):
+            for each in channels:
+                each.send("default", event())
+            eventually(lambda told=number: min(heard.values()) >= told)
+    finally:
+        for each in channels:
+            each.close()
