@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import postgres_server
 import pytest
+
+# Before anything is configured, and for the processes that tests start as well: what cannot be
+# delivered is never kept below the home of whoever runs the tests. Tests of the spool name a folder.
+STATE = tempfile.mkdtemp(prefix="clew-tests-")
+os.environ.update(XDG_STATE_HOME=STATE, CLEW_SPOOL="0")
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(STATE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

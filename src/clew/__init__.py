@@ -9,18 +9,26 @@ Clew follows one request through a RAG or agent application, and keeps the trace
         span.outputs = answer(question)
 
 This is the whole public face of the SDK. `clew.asgi` has the middleware, `clew.logs` the filter
-that puts trace ids into log records.
+that puts trace ids into log records, `clew.events` the calls as they happen, `clew.langsmith` and
+`clew.otel` other APIs on Clew's spans, `clew.testing` help for tests. `import clew` is enough to
+use them: each is loaded when it is first named.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from clew.sdk.context import current_span, tracing_context
 from clew.sdk.decorators import traced
 from clew.sdk.endpoints import STORE_OPENERS as _STORE_OPENERS
+from clew.sdk.faults import internal as _internal
 from clew.sdk.outbox import settling as _settling
 from clew.sdk.span import ActiveSpan as span  # noqa: N813  it is called like a function
+
+if TYPE_CHECKING:
+    from clew import asgi, events, langsmith, logs, otel, testing  # noqa: F401  see `__getattr__`
 
 __all__ = ["configure", "current_span", "flush", "score", "shutdown", "span", "traced", "tracing_context"]
 
@@ -33,6 +41,16 @@ def configure(
     enabled: bool | None = None,
     flush_traces: int | None = None,
     flush_interval_s: float | None = None,
+    mode: str | None = None,
+    sample_rate: float | None = None,
+    sample_rates: Mapping[str, float] | None = None,
+    spool: str | PathLike[str] | bool | None = None,
+    spool_bytes: int | None = None,
+    redact: bool | None = None,
+    redact_names: Iterable[str] | None = None,
+    processors: Iterable[Callable[[Any], Any]] = (),
+    capture: Mapping[str, str] | str | None = None,
+    token_spans: bool | None = None,
 ) -> None:
     """
     Say where traces go. What is not given comes from the environment: see `clew.config`.
@@ -51,6 +69,16 @@ def configure(
         enabled=enabled,
         flush_traces=flush_traces,
         flush_interval_s=flush_interval_s,
+        mode=mode,
+        sample_rate=sample_rate,
+        sample_rates=sample_rates,
+        spool=spool,
+        spool_bytes=spool_bytes,
+        redact=redact,
+        redact_names=redact_names,
+        processors=processors,
+        capture=capture,
+        token_spans=token_spans,
     )
 
 
@@ -71,9 +99,13 @@ def score(
     Without *trace_id* and *span* it is the current trace. A score of at most two fifths from a
     user flags the trace. Never raises: what is no score is logged once.
     """
-    if _settling.is_mine():
-        return  # A signal handler came in while tracing was being set up.
-    _setup().score(name, value, best=best, trace_id=trace_id, span=span, comment=comment, label=label, source=source)
+    try:
+        if not _settling.is_mine():  # Else a signal handler came in while tracing was being set up.
+            _setup().score(
+                name, value, best=best, trace_id=trace_id, span=span, comment=comment, label=label, source=source
+            )
+    except Exception as fault:
+        _internal(fault)
 
 
 def flush(timeout: float = 5.0) -> bool:
@@ -82,7 +114,11 @@ def flush(timeout: float = 5.0) -> bool:
 
     Gives True if all of it was, and nothing was lost since the last flush.
     """
-    return bool(_setup().flush(timeout))
+    try:
+        return bool(_setup().flush(timeout))
+    except Exception as fault:
+        _internal(fault)
+        return False
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -91,7 +127,11 @@ def shutdown(timeout: float = 5.0) -> bool:
 
     Gives True if everything was delivered; what was not is lost, and the log says how much.
     """
-    return bool(_setup().shutdown(timeout))
+    try:
+        return bool(_setup().shutdown(timeout))
+    except Exception as fault:
+        _internal(fault)
+        return False
 
 
 def _setup() -> Any:
@@ -120,6 +160,19 @@ def _open_store(url: str) -> Any:
     from clew.store import open_store
 
     return LateExporter(lambda: DirectWriter(open_store(url)))
+
+
+_LATER = frozenset({"asgi", "events", "langsmith", "logs", "otel", "testing"})
+
+if not TYPE_CHECKING:  # A checker knows the modules from above, and should go on seeing misspelt names.
+
+    def __getattr__(name: str) -> Any:
+        """Load a module of the public face when it is first named, so that `import clew` does not pay for it."""
+        if name not in _LATER:
+            raise AttributeError(f"module 'clew' has no attribute {name!r}")
+        from importlib import import_module
+
+        return import_module(f"clew.{name}")
 
 
 _STORE_OPENERS["sqlite"] = _open_store

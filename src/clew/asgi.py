@@ -15,9 +15,10 @@ from time import perf_counter_ns
 from typing import Any
 
 from clew.errors import MalformedId
-from clew.sdk.ambient import NO_PARENT, SpanContext
+from clew.sdk.ambient import NO_PARENT, SpanContext, current, serving
+from clew.sdk.faults import internal
 from clew.sdk.outbox import outbox
-from clew.sdk.span import ActiveSpan
+from clew.sdk.span import ActiveSpan, leave_anyway
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -46,16 +47,29 @@ class TracingMiddleware:
         if scope["type"] != "http" or _SPAN_KEY in scope:
             await self.app(scope, receive, send)
             return
-        span = _begin(scope, self.name)
-        if not span:
+        request: _Request | None = None
+        try:
+            span = _begin(scope, self.name)
+            if span:
+                request = _Request(scope, receive, send, span, self.name)
+                span.__enter__()
+        except Exception as fault:
+            internal(fault)
+        if request is None:
             await self.app(scope, receive, send)
             return
-        request = _Request(scope, receive, send, span, self.name)
-        with span:
+        raised: BaseException | None = None
+        try:
+            await self.app(scope, request.receive, request.send)
+        except BaseException as error:
+            raised = error
+            raise
+        finally:
             try:
-                await self.app(scope, request.receive, request.send)
-            finally:
-                request.app_ended()
+                request.app_ended(raised)
+            except BaseException as fault:
+                leave_anyway(span, fault)
+            raised = None  # It refers to this frame, and should not be referred to by it.
 
 
 class _Request:
@@ -78,27 +92,43 @@ class _Request:
     async def receive(self) -> Message:
         """Hand on what comes from the client; note when it goes."""
         message = await self._receive()
-        if message["type"] == "http.disconnect" and not self._ended_at:
-            self._span.event("client disconnected")
+        try:
+            if message["type"] == "http.disconnect" and not self._ended_at:
+                self._span.event("client disconnected")
+        except Exception as fault:
+            internal(fault)
         return message
 
     async def send(self, message: Message) -> None:
         """Hand on what goes to the client; the last byte ends the span."""
-        if message["type"] == "http.response.start":
-            message = self._started(message)
+        try:
+            if message["type"] == "http.response.start":
+                message = self._started(message)
+        except Exception as fault:
+            internal(fault)
         await self._send(message)
-        if not self._ended_at and self._is_last(message):
-            self._ended_at = perf_counter_ns()
-            # After a server error the app usually goes on to raise: why it failed belongs in here.
-            if self._status < 500:
-                self._rename()
-                self._span.end_at(self._ended_at)
+        try:
+            if not self._ended_at and self._is_last(message):
+                self._ended_at = perf_counter_ns()
+                # After a server error the app usually goes on to raise: why it failed belongs in here.
+                if self._status < 500:
+                    self._rename()
+                    self._span.end_at(self._ended_at)
+        except Exception as fault:
+            internal(fault)
 
-    def app_ended(self) -> None:
-        """The app returned or raised. What it raised is recorded by the span's own `with`, which comes next."""
-        self._rename()
-        if self._status >= 500:
-            self._span.fail(f"HTTP {self._status}")
+    def app_ended(self, error: BaseException | None) -> None:
+        """The app returned, or raised *error*: leave the span."""
+        try:
+            self._rename()
+            if self._status >= 500:
+                self._span.fail(f"HTTP {self._status}")
+        except Exception as fault:
+            internal(fault)
+        try:
+            self._span.__exit__(type(error) if error is not None else None, error, None)
+        except BaseException as fault:
+            leave_anyway(self._span, fault)
 
     def _started(self, message: Message) -> Message:
         self._status = int(message.get("status", 0))
@@ -138,6 +168,9 @@ def _begin(scope: Scope, name: str | None) -> ActiveSpan:
 
 def _caller(scope: Scope) -> Any:
     """The remote parent; never what happens to be ambient where the server's task was made."""
+    above = current()
+    if serving(above):
+        return above  # OpenTelemetry's middleware (FastAPI has one built in) has read the headers already.
     found = [value for name, value in scope.get("headers") or () if name.lower() == b"traceparent"]
     if len(found) != 1:
         return NO_PARENT

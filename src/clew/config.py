@@ -58,6 +58,45 @@ def _positive(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return positive
 
 
+def _one_of(*values: str) -> Callable[[str], str]:
+    def one(text: str) -> str:
+        if text.lower() not in values:
+            raise ValueError(f"use {' or '.join(values)}")
+        return text.lower()
+
+    return one
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("it must lie between 0 and 1")
+    return value
+
+
+def _shares(text: str) -> dict[str, float]:
+    shares = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, separator, share = part.rpartition("=")
+        if not separator or not name.strip():
+            raise ValueError("it looks like name=0.5,other=1")
+        shares[name.strip()] = _share(share)
+    return shares
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in text.split(","))))
+
+
+def _captures(text: str) -> dict[str, str]:
+    """By kind; "" is every kind that is not named."""
+    captures = {}
+    for part in _names(text):
+        kind, _, how = part.rpartition("=")
+        captures[kind.strip()] = how.strip()
+    return captures
+
+
 # The SDK.
 ENDPOINT = Setting(
     "CLEW_ENDPOINT",
@@ -77,6 +116,47 @@ QUEUE_SPANS = Setting(
     _positive(int),
     100_000,
     "The most spans that wait in memory to be sent; more are dropped and counted.",
+)
+
+MODE = Setting(
+    "CLEW_MODE",
+    _one_of("develop", "product"),
+    "develop",
+    "`develop` stores every trace; `product` a share of the successes, and whatever failed, is flagged or slow.",
+)
+SAMPLE_RATE = Setting("CLEW_SAMPLE_RATE", _share, 0.1, "In `product`: the share of unremarkable traces that is stored.")
+SAMPLE_RATES: Setting[dict[str, float]] = Setting(
+    "CLEW_SAMPLE_RATES",
+    _shares,
+    {},
+    "In `product`: other shares for some operations, by the root span's name: `GET /health=0,chat=0.5`.",
+)
+SPOOL = Setting(
+    "CLEW_SPOOL",
+    str,
+    "",
+    "The folder that keeps what the server could not take; by default one below the user's state folder, 0 is none.",
+)
+SPOOL_BYTES = Setting("CLEW_SPOOL_BYTES", _positive(int), 256 << 20, "The most bytes that are kept there.")
+REDACT = Setting(
+    "CLEW_REDACT",
+    _boolean,
+    True,
+    "0 leaves keys, tokens, card numbers and mail addresses in what is sent; "
+    "passwords by name are left out all the same.",
+)
+REDACT_NAMES: Setting[tuple[str, ...]] = Setting(
+    "CLEW_REDACT_NAMES", _names, (), "More names, comma separated, under which a value is secret: `ssn,patient_id`."
+)
+CAPTURE: Setting[dict[str, str]] = Setting(
+    "CLEW_CAPTURE",
+    _captures,
+    {},
+    "How inputs and outputs are captured: `full`, `truncate:2000`, `hash` or `none`; "
+    "by kind: `generation=hash,tool=none`.",
+)
+TOKEN_SPANS = Setting(
+    "CLEW_TOKEN_SPANS", _boolean, False, "1 makes a child span of every token of a stream, for the few who want them."
 )
 
 # The server.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 
 from clew.sdk.context import current_span
+from clew.sdk.faults import internal
 
 
 class TraceIdFilter(logging.Filter):
@@ -19,7 +20,10 @@ class TraceIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the ids of the current span; under a remote parent, the remote ids."""
-        span = current_span()
-        record.trace_id = span.trace_id
-        record.span_id = span.span_id
+        record.trace_id = record.span_id = ""
+        try:
+            span = current_span()
+            record.trace_id, record.span_id = span.trace_id, span.span_id
+        except Exception as fault:
+            internal(fault)
         return True

@@ -107,6 +107,25 @@ def test_a_failed_span_is_marked_and_shows_its_stack_trace(page: Page, server: S
     expect(page.locator(".trace-head")).to_contain_text("1 caught error")
 
 
+def test_a_streams_tokens_are_drawn_and_what_is_no_timeline_is_shown_as_it_is(page: Page, server: Server):
+    """One sees where an answer stood still; and the attribute may come from anybody."""
+    made = Tracer()
+    timed = {"clew.tokens": [100_000, *[10_000] * 40, 300_000], "clew.token_count": 42}
+    wrong = {"clew.tokens": ["<img src=x>", -1], "clew.token_count": {}}
+    root = made.span("ask", "generation", None, 0, 900, attributes={**timed, "first_token_ms": 100.0})
+    other = made.span("odd", "generation", root, 0, 900, attributes=wrong)
+    server.send(made.body())
+    panel = page.locator(".panel")
+
+    page.goto(server.login_link(f"/traces/{made.trace_id}?span={root}"))
+    expect(panel.get_by_role("img", name="42 tokens, the first after 100 ms")).to_be_visible()
+    expect(panel).to_contain_text("58.6 tokens/s")
+    expect(panel).not_to_contain_text("10000")
+    page.goto(server.login_link(f"/traces/{made.trace_id}?span={other}"))
+    expect(panel).to_contain_text("<img src=x>")
+    expect(panel.locator(".token-line")).to_have_count(0)
+
+
 def test_the_tree_is_driven_by_keys(page: Page, server: Server):
     """Arrows move, fold and unfold; a slash searches; the chosen span is in the address."""
     made = demo_trace()

@@ -5,11 +5,12 @@ from pathlib import Path
 from clew.store import Store, open_store
 from clew.testing.store_contract import StoreContract
 from clew.testing.store_contract_choices import ChoicesContract
+from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
 
 
-class TestMemory(StoreContract, HalvesContract, GraphContract, ChoicesContract):
+class TestMemory(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
     durable = False
 
     def open(self, folder: Path, *, text_search: bool = True) -> Store:

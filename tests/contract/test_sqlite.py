@@ -9,11 +9,12 @@ from clew.store import Store, open_store
 from clew.store.sqlite import commit, listing, search, statements
 from clew.testing.store_contract import StoreContract
 from clew.testing.store_contract_choices import ChoicesContract
+from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
 
 
-class TestSqlite(StoreContract, HalvesContract, GraphContract, ChoicesContract):
+class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
 

@@ -1,15 +1,18 @@
 """
 Run every pattern with one SDK, each in a process of its own, and print the verdicts as JSON.
 
-    python matrix_run.py clew
+    python matrix_run.py clew [group ...]
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import inspect
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -23,34 +26,75 @@ from matrix_patterns import PATTERNS, Pattern
 from matrix_subjects import FILE, SUBJECTS
 
 PATIENCE_S = 30
+AT_ONCE = 4
+"""Trials side by side: most of them wait, for a server or another process to begin."""
+PRELOADED = ("anyio._backends._asyncio", "asgiref.sync", "fastapi", "multiprocessing.pool", "starlette.applications")
+"""What would cost each trial more than all that it does."""
 WAYS = ("ambient", "explicit")
 
 
-def main(subject: str) -> None:
-    """Print {pattern: {way: verdict}}."""
+def main(subject: str, *groups: str) -> None:
+    """Print {pattern: {way: verdict}}, of some groups of patterns or of all."""
     # Python 3.12 warns of forks beside threads; here that is what is tried.
     warnings.simplefilter("ignore", DeprecationWarning)
-    print(json.dumps({name: {way: verdict(subject, name, way) for way in WAYS} for name in PATTERNS}))
+    os.environ.pop("TRACEPARENT", None)
+    os.environ.update(SUBJECTS[subject].settings)
+    for module in (*PRELOADED, *SUBJECTS[subject].modules):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    names = [name for name, pattern in PATTERNS.items() if not groups or pattern.group in groups]
+    found: dict[str, dict[str, str]] = {name: dict.fromkeys(WAYS, "absent") for name in names}
+    waiting = [(name, way) for name in names if PATTERNS[name].needs() for way in WAYS]
+    running: list[Trial] = []
+    while waiting or running:
+        while waiting and len(running) < AT_ONCE:
+            running.append(Trial(subject, *waiting.pop()))
+        for trial in [trial for trial in running if trial.is_over()]:
+            running.remove(trial)
+            found[trial.name][trial.way] = trial.verdict()
+        time.sleep(0.002)
+    print(json.dumps(found))
 
 
-def verdict(subject: str, name: str, way: str) -> str:
-    """Give "ok", or what went wrong."""
-    pattern = PATTERNS[name]
-    if not pattern.needs():
-        return "absent"
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[FILE] = str(Path(folder, "spans"))
-        os.environ.pop("TRACEPARENT", None)
-        child = os.fork()
-        if child == 0:
-            run(subject, pattern, way, Path(folder))
-        if not ended(child):
-            return "hangs"
+class Trial:
+    """One pattern in one way, in a process of its own."""
+
+    def __init__(self, subject: str, name: str, way: str) -> None:
+        self.name = name
+        self.way = way
+        self.folder = Path(tempfile.mkdtemp())
+        self.until = time.monotonic() + PATIENCE_S
+        self.hangs = False
+        os.environ[FILE] = str(self.folder / "spans")
+        self.child = os.fork()
+        if self.child == 0:
+            run(subject, PATTERNS[name], way, self.folder)
+
+    def is_over(self) -> bool:
+        """Whether it has come to its end; after a while it is brought to it, and all that it has started."""
+        if os.waitpid(self.child, os.WNOHANG)[0]:
+            return True
+        if time.monotonic() > self.until:
+            self.hangs = True
+            os.killpg(self.child, signal.SIGKILL)
+            os.waitpid(self.child, 0)
+        return self.hangs
+
+    def verdict(self) -> str:
+        """Give "ok", or what went wrong."""
         try:
-            wanted = json.loads(Path(folder, "wanted").read_text())
+            return "hangs" if self.hangs else self._judged()
+        finally:
+            shutil.rmtree(self.folder)
+
+    def _judged(self) -> str:
+        try:
+            wanted = json.loads((self.folder / "wanted").read_text())
         except OSError:
-            return "raises: " + Path(folder, "error").read_text().strip().splitlines()[-1]
-        lines = Path(folder, "spans").read_text().splitlines() if Path(folder, "spans").exists() else []
+            error = self.folder / "error"
+            return "raises: " + error.read_text().strip().splitlines()[-1] if error.exists() else "dies"
+        spans = self.folder / "spans"
+        lines = spans.read_text().splitlines() if spans.exists() else []
         return judged(wanted, [json.loads(line) for line in lines])
 
 
@@ -72,18 +116,6 @@ def run(subject: str, pattern: Pattern, way: str, folder: Path) -> None:
         os._exit(status)
 
 
-def ended(child: int) -> bool:
-    """Wait for the child; after a while end it, and all that it has started."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
-        time.sleep(0.005)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
-
-
 def judged(wanted: dict[str, str], spans: list[dict[str, Any]]) -> str:
     """Compare {child: parent} with what was written."""
     names = {span["id"]: span["name"] for span in spans}
@@ -101,4 +133,4 @@ def judged(wanted: dict[str, str], spans: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

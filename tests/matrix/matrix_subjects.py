@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
 
 FILE = "MATRIX_FILE"
 
@@ -28,8 +29,14 @@ def write(name: str, span_id: object, parent_id: object) -> None:
 class Subject:
     """One SDK, set up for one process. *explicit*: parents are given by hand."""
 
+    modules: tuple[str, ...] = ()
+    """What may be imported once, before the processes of the trials are forked."""
+    settings: ClassVar[dict[str, str]] = {}
+    """Environment variables that it wants before it is imported."""
+
     def __init__(self, *, explicit: bool) -> None:
         self.explicit = explicit
+        os.environ.update(self.settings)
         self.set_up()
 
     def set_up(self) -> None:
@@ -62,6 +69,33 @@ class Subject:
     def flush(self) -> None:
         """Have everything in the file."""
 
+    def current(self, parent: Any) -> AbstractContextManager[Any]:
+        """Make *parent*, a handle, current."""
+        raise NotImplementedError
+
+    def is_open(self, handle: Any) -> bool:
+        """Whether its span has not ended yet."""
+        raise NotImplementedError
+
+    def asgi(self, app: Any) -> Any:
+        """Have each request run in a span called "request"."""
+
+        async def traced(scope: Any, receive: Any, send: Any) -> None:
+            with self.span("request"):
+                await app(scope, receive, send)
+
+        return traced
+
+    @contextmanager
+    def taken_out(self, parent: Any, name: str) -> Iterator[None]:
+        """A span for what a queue's item asks for, which brought *parent*: as `parent=`, or made current."""
+        if self.explicit:
+            with self.under(parent, name):
+                yield
+        else:
+            with self.current(parent), self.span(name):
+                yield
+
     def step(self, name: str, parent: Any) -> AbstractContextManager[Any]:
         """A span: by hand under *parent*, or wherever the SDK puts it."""
         return self.under(parent, name) if self.explicit else self.span(name)
@@ -73,6 +107,8 @@ class Subject:
 
 class Clew(Subject):
     """As its users get it: configured, and nothing else."""
+
+    modules = ("clew.sdk.setup", "clew.langsmith", "clew.asgi")
 
     def set_up(self) -> None:
         import clew
@@ -105,6 +141,17 @@ class Clew(Subject):
     def far(self, carrier: Any, name: str) -> Any:
         return self.clew.span(name, parent=carrier)
 
+    def current(self, parent: Any) -> Any:
+        return self.clew.tracing_context(parent)
+
+    def is_open(self, handle: Any) -> bool:
+        return not handle._end
+
+    def asgi(self, app: Any) -> Any:
+        from clew.asgi import TracingMiddleware
+
+        return TracingMiddleware(app, name="request")
+
     def handle(self) -> Any:
         return self.clew.current_span()
 
@@ -118,8 +165,47 @@ class Clew(Subject):
         self.clew.flush()
 
 
+class ClewByLangSmithsNames(Clew):
+    """The same by `clew.langsmith`; not in the table, as it is not another SDK."""
+
+    def set_up(self) -> None:
+        super().set_up()
+        import clew.langsmith
+
+        self.names = clew.langsmith
+
+    def span(self, name: str) -> Any:
+        return self.names.trace(name)
+
+    def under(self, parent: Any, name: str) -> Any:
+        return self.names.trace(name, parent=parent)
+
+    far = under
+
+    def current(self, parent: Any) -> Any:
+        return self.names.tracing_context(parent=parent)
+
+    def is_open(self, handle: Any) -> bool:
+        return handle.end_time is None
+
+    def handle(self) -> Any:
+        return self.names.get_current_run_tree()
+
+    def carrier(self) -> Any:
+        return self.names.get_current_run_tree().to_headers()
+
+    def traced(self, name: str) -> Any:
+        return self.names.traceable(name=name)
+
+
 class OpenTelemetry(Subject):
-    """Its SDK, with the simplest processor: what is compared is parents, not cost."""
+    """
+    Its SDK, and its own instrumentation of threads, which `opentelemetry-instrument` would switch on.
+
+    The simplest processor: what is compared is parents, not cost.
+    """
+
+    modules = ("opentelemetry.sdk.trace.export", "opentelemetry.instrumentation.threading")
 
     def set_up(self) -> None:
         from opentelemetry import propagate, trace
@@ -132,6 +218,9 @@ class OpenTelemetry(Subject):
                     write(span.name, span.context.span_id, span.parent.span_id if span.parent else None)
                 return SpanExportResult.SUCCESS
 
+        from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+        ThreadingInstrumentor().instrument()
         self.trace, self.propagate = trace, propagate
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(Exporter()))
@@ -145,6 +234,12 @@ class OpenTelemetry(Subject):
 
     def far(self, carrier: Any, name: str) -> Any:
         return self.tracer.start_as_current_span(name, context=self.propagate.extract(carrier))
+
+    def current(self, parent: Any) -> Any:
+        return self.trace.use_span(parent)
+
+    def is_open(self, handle: Any) -> bool:
+        return bool(handle.is_recording())
 
     def handle(self) -> Any:
         return self.trace.get_current_span()
@@ -161,8 +256,14 @@ class OpenTelemetry(Subject):
 class LangSmith(Subject):
     """Its `trace` and `traceable`, with a client that writes instead of sending."""
 
+    modules = ("langsmith.run_helpers",)
+    settings: ClassVar[dict[str, str]] = {
+        "LANGSMITH_API_KEY": "none",
+        "LANGSMITH_ENDPOINT": "http://127.0.0.1:1",
+        "LANGSMITH_TRACING": "true",
+    }
+
     def set_up(self) -> None:
-        os.environ.update(LANGSMITH_TRACING="true", LANGSMITH_API_KEY="none", LANGSMITH_ENDPOINT="http://127.0.0.1:1")
         import langsmith
         from langsmith import run_helpers, run_trees
 
@@ -173,7 +274,7 @@ class LangSmith(Subject):
             def update_run(self, *_: Any, **__: Any) -> None:
                 pass
 
-        self.langsmith, self.current = langsmith, run_helpers.get_current_run_tree
+        self.langsmith, self.current_run = langsmith, run_helpers.get_current_run_tree
         client = Client(auto_batch_tracing=False)
         run_trees._CLIENT = client
         if run_trees.get_cached_client() is not client:
@@ -187,14 +288,93 @@ class LangSmith(Subject):
 
     far = under
 
+    def current(self, parent: Any) -> Any:
+        return self.langsmith.tracing_context(parent=parent)
+
+    def is_open(self, handle: Any) -> bool:
+        return handle.end_time is None
+
     def handle(self) -> Any:
-        return self.current()
+        return self.current_run()
 
     def carrier(self) -> Any:
-        return self.current().to_headers()
+        return self.current_run().to_headers()
 
     def traced(self, name: str) -> Any:
         return self.langsmith.traceable(name=name)
 
 
-SUBJECTS: dict[str, type[Subject]] = {"clew": Clew, "opentelemetry": OpenTelemetry, "langsmith": LangSmith}
+class DDTrace(Subject):
+    """
+    Its tracer, with the patches of asyncio and futures that `ddtrace-run` would make.
+
+    Nothing is sent: a filter writes each finished span down and drops it.
+    """
+
+    modules = ("ddtrace.trace",)
+    settings: ClassVar[dict[str, str]] = {
+        "DD_CRASHTRACKING_ENABLED": "false",
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+        "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+        "DD_TRACE_AGENT_URL": "http://127.0.0.1:1",
+        "DD_TRACE_PARTIAL_FLUSH_MIN_SPANS": "1",
+        "DD_TRACE_STARTUP_LOGS": "false",
+    }
+
+    def set_up(self) -> None:
+        import ddtrace
+        from ddtrace.propagation.http import HTTPPropagator
+        from ddtrace.trace import TraceFilter, tracer
+
+        class Write(TraceFilter):
+            def process_trace(self, trace: Any) -> None:
+                for span in trace:
+                    write(span.name, span.span_id, span.parent_id)
+
+        self.tracer, self.http = tracer, HTTPPropagator
+        tracer.configure(trace_processors=[Write()])
+        ddtrace.patch(asyncio=True, futures=True)
+
+    def span(self, name: str) -> Any:
+        return self.tracer.trace(name)
+
+    def under(self, parent: Any, name: str) -> Any:
+        return self.tracer.start_span(name, child_of=parent, activate=True)
+
+    def far(self, carrier: Any, name: str) -> Any:
+        return self.under(self.http.extract(carrier), name)
+
+    @contextmanager
+    def current(self, parent: Any) -> Iterator[None]:
+        before = self.tracer.context_provider.active()
+        self.tracer.context_provider.activate(parent.context)
+        try:
+            yield
+        finally:
+            self.tracer.context_provider.activate(before)
+
+    def is_open(self, handle: Any) -> bool:
+        return not handle.finished
+
+    def handle(self) -> Any:
+        return self.tracer.current_span()
+
+    def carrier(self) -> Any:
+        carrier: dict[str, str] = {}
+        self.http.inject(self.tracer.current_trace_context(), carrier)
+        return carrier
+
+    def traced(self, name: str) -> Any:
+        return self.tracer.wrap(name)
+
+    def flush(self) -> None:
+        self.tracer.flush()
+
+
+SUBJECTS: dict[str, type[Subject]] = {
+    "clew": Clew,
+    "clew.langsmith": ClewByLangSmithsNames,
+    "opentelemetry": OpenTelemetry,
+    "langsmith": LangSmith,
+    "ddtrace": DDTrace,
+}

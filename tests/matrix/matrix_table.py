@@ -1,10 +1,11 @@
 """
 The matrix as a table: pattern by Python version, Clew beside its peers.
 
-    python tests/matrix/matrix_table.py [--markdown] [--pythons 3.11,3.13] [--subjects clew,langsmith] [--details]
+    python tests/matrix/matrix_table.py [--markdown] [--details] [--write] [--pythons 3.11,...] [--subjects clew,...]
 
-Each Python that is found gets one virtual environment under bench/.venvs, made on first use, with
-Clew, the peers and what the patterns need. Status 1 if Clew loses a parent anywhere.
+Each Python that is found gets two virtual environments under bench/.venvs, made on first use: Clew
+with the peers that leave others alone, and ddtrace. --write puts the tables where README.md and
+docs/reference/parents.md have marks for them. Status 1 if Clew loses a parent anywhere.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from matrix_patterns import PATTERNS
+from matrix_print import Matrix, Verdicts, details, lost, plain, put_between, short, whole
 from matrix_subjects import SUBJECTS
 
 ROOT = Path(__file__).parents[2]
 VENVS = ROOT / "bench" / ".venvs"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-PACKAGES = ["opentelemetry-sdk", "langsmith", "anyio", "fastapi", "starlette", "uvicorn", "gunicorn"]
-WAYS = ("ambient", "explicit")
-
-Verdicts = dict[str, dict[str, str]]
-"""By pattern and way."""
-Matrix = dict[tuple[str, str], Verdicts]
-"""By subject and Python."""
+PATTERNS_NEED = ["anyio", "fastapi", "starlette", "uvicorn", "uvloop", "gunicorn", "trio", "asgiref"]
+PEERS = {
+    "opentelemetry": ["opentelemetry-sdk", "opentelemetry-instrumentation-threading>=0.60b0"],
+    "langsmith": ["langsmith==0.14.17"],  # The newest that is there for Python 3.10 too.
+    "ddtrace": ["ddtrace"],
+}
+"""What each peer is on PyPI; the first of them gives the version that the table shows."""
+ALONE = ("ddtrace",)
+"""Peers with an environment of their own."""
 
 
 def main() -> int:
@@ -41,24 +44,36 @@ def main() -> int:
         if found is None:
             print(f"Python {version} is not here: left out", file=sys.stderr)
             continue
-        python = environment(version, found)
-        versions = versions_of(python)
         for subject in given.subjects:
+            python = environment(version, found, subject)
             print(f"{subject} on Python {version}", file=sys.stderr, flush=True)
+            versions.setdefault(subject, version_of(python, subject))
             matrix[subject, version] = verdicts(python, subject)
-    print(markdown(matrix, versions) if given.markdown else plain(matrix, versions))
+    tables = [short, whole] if given.markdown else [plain]
+    print("\n\n".join(table(matrix, versions) for table in tables))
     if given.details:
         print(details(matrix))
+    if given.write:
+        write(matrix, versions)
     return int(any(lost(seen) for (subject, _), seen in matrix.items() if subject == "clew"))
+
+
+def write(matrix: Matrix, versions: dict[str, str]) -> None:
+    """Put the tables where they belong."""
+    for name, text in (("matrix", short(matrix, versions)), ("patterns", whole(matrix, versions))):
+        for file in (ROOT / "README.md", ROOT / "docs" / "reference" / "parents.md"):
+            if put_between(file, name, text):
+                print(f"{name} written into {file.relative_to(ROOT)}", file=sys.stderr)
 
 
 def arguments() -> argparse.Namespace:
     """Which Pythons, which SDKs, and how it is printed."""
     parser = argparse.ArgumentParser(prog="make matrix ARGS=...", description=(__doc__ or "").splitlines()[1])
-    parser.add_argument("--markdown", action="store_true", help="as Markdown, for the README")
+    parser.add_argument("--markdown", action="store_true", help="as Markdown")
     parser.add_argument("--details", action="store_true", help="say of each failure where the child landed")
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md and docs/reference")
     parser.add_argument("--pythons", type=lambda text: text.split(","), default=list(PYTHONS), metavar="3.11,...")
-    parser.add_argument("--subjects", type=lambda text: text.split(","), default=list(SUBJECTS), metavar="clew,...")
+    parser.add_argument("--subjects", type=lambda text: text.split(","), default=["clew", *PEERS], metavar="clew,...")
     given = parser.parse_args()
     unknown = set(given.subjects) - set(SUBJECTS)
     if unknown:
@@ -85,26 +100,27 @@ def reports(python: str) -> str:
     return subprocess.run([python, "-c", code], check=False, capture_output=True, text=True).stdout
 
 
-def environment(version: str, interpreter: str) -> str:
-    """The virtual environment of one Python; a stamp says that it was completed."""
-    venv = VENVS / f"matrix-{version}"
-    stamp = venv / ".installed"
-    python = str(venv / "bin" / "python")
-    if not stamp.exists():
+def environment(version: str, interpreter: str, subject: str) -> str:
+    """The virtual environment of one Python for one SDK; a stamp says what was installed."""
+    alone = subject in ALONE
+    venv = VENVS / (f"matrix-{version}-{subject}" if alone else f"matrix-{version}")
+    stamp, python = venv / ".installed", str(venv / "bin" / "python")
+    together = [package for peer, packages in PEERS.items() if peer not in ALONE for package in packages]
+    packages = [*PATTERNS_NEED, *(PEERS[subject] if alone else together)]
+    if not stamp.exists() or stamp.read_text() != " ".join(packages):
         print(f"Installing {venv.relative_to(ROOT)}", file=sys.stderr, flush=True)
-        subprocess.run([interpreter, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--editable", str(ROOT), *PACKAGES], check=True)
-        stamp.touch()
+        subprocess.run([interpreter, "-m", "venv", str(venv)], check=True)
+        pip = [python, "-m", "pip", "install", "--upgrade", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *([] if alone else ["--editable", str(ROOT)]), *packages], check=True)
+        stamp.write_text(" ".join(packages))
     return python
 
 
-def versions_of(python: str) -> dict[str, str]:
-    """What was compared."""
-    names = {"clew": "clew", "opentelemetry": "opentelemetry-sdk", "langsmith": "langsmith"}
-    code = "import json, sys; from importlib.metadata import version; print(json.dumps([*map(version, sys.argv[1:])]))"
-    done = subprocess.run([python, "-c", code, *names.values()], check=True, capture_output=True, text=True)
-    return dict(zip(names, json.loads(done.stdout), strict=True))
+def version_of(python: str, subject: str) -> str:
+    """What is compared."""
+    code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    name = PEERS.get(subject, [subject])[0].partition("==")[0]
+    return subprocess.run([python, "-c", code, name], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def verdicts(python: str, subject: str) -> Verdicts:
@@ -113,89 +129,6 @@ def verdicts(python: str, subject: str) -> Verdicts:
     done = subprocess.run([python, script, subject], check=True, capture_output=True, text=True)
     found: Verdicts = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def lost(seen: Verdicts) -> list[str]:
-    """The patterns that went wrong in either way."""
-    return [name for name, ways in seen.items() if any(verdict not in ("ok", "absent") for verdict in ways.values())]
-
-
-def cell(ways: dict[str, str], marks: tuple[str, str, str]) -> str:
-    """Both ways in one cell: ambient, and after a stroke explicit if that differs."""
-    good, bad, absent = marks
-    shown = [good if verdict == "ok" else absent if verdict == "absent" else bad for verdict in map(ways.get, WAYS)]
-    return shown[0] if shown[0] == shown[1] else "/".join(shown)
-
-
-def summary(seen: Verdicts, way: str) -> str:
-    """How many of the patterns came out right."""
-    tried = [ways[way] for ways in seen.values() if ways[way] != "absent"]
-    return f"{sum(verdict == 'ok' for verdict in tried)} of {len(tried)}"
-
-
-def plain(matrix: Matrix, versions: dict[str, str]) -> str:
-    """A table for the terminal."""
-    width = max(len(pattern.title) for pattern in PATTERNS.values()) + 2
-    columns = list(matrix)
-    subjects = list(dict.fromkeys(subject for subject, _ in columns))
-    lines = [f"{subject} {versions.get(subject, '')}" for subject in subjects]
-    lines += ["", " " * width + "".join(f"{subject[:9]:>10}" for subject, _ in columns)]
-    lines += [" " * width + "".join(f"{version:>10}" for _, version in columns)]
-    group = ""
-    for name, pattern in PATTERNS.items():
-        if pattern.group != group:
-            group = pattern.group
-            lines += ["", group]
-        cells = (cell(matrix[column][name], ("ok", "LOST", "-")) for column in columns)
-        lines.append(f"  {pattern.title:<{width - 2}}" + "".join(f"{text:>10}" for text in cells))
-    for way in WAYS:
-        lines.append(f"{way:<{width}}" + "".join(f"{summary(matrix[column], way):>10}" for column in columns))
-    return "\n".join(lines)
-
-
-def markdown(matrix: Matrix, versions: dict[str, str]) -> str:
-    """One column for each SDK; where Pythons differ, the cell says which ones lose the parent."""
-    subjects = list(dict.fromkeys(subject for subject, _ in matrix))
-    lines = ["| pattern | " + " | ".join(f"{subject} {versions.get(subject, '')}" for subject in subjects) + " |"]
-    lines += ["| --- |" + " --- |" * len(subjects)]
-    for name, pattern in PATTERNS.items():
-        lines.append(
-            f"| {pattern.title} | " + " | ".join(over_pythons(matrix, subject, name) for subject in subjects) + " |"
-        )
-    for way in WAYS:
-        totals = (
-            ", ".join(dict.fromkeys(summary(seen, way) for (who, _), seen in matrix.items() if who == subject))
-            for subject in subjects
-        )
-        lines.append(f"| **{way}** | " + " | ".join(totals) + " |")
-    pythons = ", ".join(dict.fromkeys(version for _, version in matrix))
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Python {pythons}; ✓ kept, ✗ lost, with ambient context / with an explicit parent where they differ.",
-        ]
-    )
-
-
-def over_pythons(matrix: Matrix, subject: str, name: str) -> str:
-    """One cell for all Pythons."""
-    cells = {version: cell(seen[name], ("✓", "✗", "-")) for (who, version), seen in matrix.items() if who == subject}
-    present = {version: text for version, text in cells.items() if text != "-"} or cells
-    if len(set(present.values())) == 1:
-        return next(iter(present.values()))
-    return ", ".join(f"{text} {version}" for version, text in present.items())
-
-
-def details(matrix: Matrix) -> str:
-    """Of each failure, where the child landed."""
-    lines = []
-    for (subject, version), seen in matrix.items():
-        for name in lost(seen):
-            for way in WAYS:
-                if seen[name][way] not in ("ok", "absent"):
-                    lines.append(f"{subject} {version}, {PATTERNS[name].title}, {way}: {seen[name][way]}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -78,3 +78,18 @@ def untouched() -> Iterator[None]:
     setup.forget()
     yield
     setup.forget()
+
+
+@pytest.fixture
+def otel(captured: Captured) -> Iterator[Any]:
+    """OpenTelemetry's API on Clew, as after `clew.otel.install`; a tracer. Undone afterwards."""
+    from opentelemetry import context, propagate, trace
+
+    import clew.otel
+
+    propagator = propagate.get_global_textmap()
+    before = context._RUNTIME_CONTEXT, trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE._done
+    clew.otel.install()
+    yield trace.get_tracer("shop", "1.4")
+    context._RUNTIME_CONTEXT, trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE._done = before
+    propagate.set_global_textmap(propagator)

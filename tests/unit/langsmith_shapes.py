@@ -218,9 +218,102 @@ def questions(api: Any) -> Any:
     return [*plain, api.ensure_traceable(step) is step]
 
 
+def ended_later(api: Any) -> Any:
+    with api.trace("kept open", "llm", inputs={"q": 1}, _end_on_exit=False) as run, api.trace("inside"):
+        pass
+    before = [run.end_time is None, api.get_current_run_tree()]
+    run.end(outputs={"a": 1})
+    run.patch()
+    try:
+        with api.trace("fails, kept open", _end_on_exit=False) as failed:
+            int("bad")
+    except ValueError:
+        failed.patch()
+    return [*before, run.outputs, failed.error is not None]
+
+
+def context_as_decorator(api: Any) -> Any:
+    @api.tracing_context(tags=["t"], metadata={"k": "v"})
+    def decorated(x: int) -> list[Any]:
+        with api.trace("inside") as run:
+            return [x, sorted(run.tags), run.metadata["k"]]
+
+    with api.trace("outer"):
+        return [decorated(1), decorated(2)]
+
+
+def children(api: Any) -> Any:
+    @api.traceable
+    def step() -> None:
+        pass
+
+    with api.trace("outer") as run:
+        with api.trace("first"), api.trace("deeper"):
+            pass
+        step()
+        by_hand = run.create_child("by hand", "tool", inputs={})
+        by_hand.post()
+        by_hand.end(outputs={"o": 1})
+        by_hand.patch()
+    return [[child.name for child in run.child_runs], [child.name for child in run.child_runs[0].child_runs]]
+
+
+def the_issues_own(api: Any) -> Any:
+    class VectorStorage:
+        @api.traceable(run_type="retriever", name="VectorStoreRetriever_user_messages")
+        async def search_user_messages(self, text: str) -> list[str]:
+            await asyncio.sleep(0)
+            return [text]
+
+        @api.traceable(run_type="retriever", name="VectorStoreRetriever_global_knowledge")
+        async def search_global_knowledge(self, text: str) -> list[str]:
+            await asyncio.sleep(0)
+            return [text]
+
+        @api.traceable(run_type="retriever", name="VectorStoreRetriever_documents")
+        async def search_documents(self, text: str) -> list[str]:
+            await asyncio.sleep(0)
+            return [text]
+
+        async def get_similar_user_messages(self, text: str, parent_run_tree: Any = None) -> list[str]:
+            with api.tracing_context(parent=parent_run_tree):
+                return await self.search_user_messages(text)
+
+        async def get_global_knowledge(self, text: str, parent_run_tree: Any = None) -> list[str]:
+            with api.tracing_context(parent=parent_run_tree):
+                return await self.search_global_knowledge(text)
+
+        async def get_documents(self, text: str, parent_run_tree: Any = None) -> list[str]:
+            with api.tracing_context(parent=parent_run_tree):
+                return await self.search_documents(text)
+
+    class Chat:
+        vector_storage = VectorStorage()
+
+        @api.traceable(name="get_rag_context")
+        async def get_rag_context(self, text: str) -> list[list[str]]:
+            run_tree = api.get_current_run_tree()
+            return await asyncio.gather(
+                self.vector_storage.get_similar_user_messages(text, parent_run_tree=run_tree),
+                self.vector_storage.get_global_knowledge(text, parent_run_tree=run_tree),
+                self.vector_storage.get_documents(text, parent_run_tree=run_tree),
+            )
+
+        @api.traceable(run_type="llm", name="ChatOpenAI")
+        async def ask(self, text: str, found: Any) -> str:
+            return text.upper()
+
+        @api.traceable(name="chat_generation")
+        async def chat_generation(self, text: str) -> str:
+            return await self.ask(text, await self.get_rag_context(text))
+
+    return asyncio.run(Chat().chat_generation("why?"))
+
+
 SHAPES = [
     explicit_parent, decorator_forms, call_time_extra, filled_in, context_manager, async_context_manager, failing,
     processing, generators, separate_traces, headers, inherited, by_hand, questions,
+    ended_later, context_as_decorator, children, the_issues_own,
 ]  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """LangSmith's names on Clew's spans: the same code, the same values, the same tree."""
 
+import _thread
 import asyncio
+import contextlib
 import contextvars
 import functools
 import gc
@@ -69,6 +71,219 @@ def _in_order(runs):
         # An empty *args and the run itself are no inputs to Clew.
         run["inputs"] = {key: value for key, value in (run["inputs"] or {}).items() if value not in ([], None)}
     return sorted(runs, key=lambda run: json.dumps(run, sort_keys=True))
+
+
+TARGET = {
+    "chat_generation": {
+        "get_rag_context": {
+            "VectorStoreRetriever_user_messages": {},
+            "VectorStoreRetriever_global_knowledge": {},
+            "VectorStoreRetriever_documents": {},
+        },
+        "ChatOpenAI": {},
+    }
+}
+
+
+def test_the_target_tree_of_a_rag_request(captured):
+    """Code that hands its run on by hand, as it was written for LangSmith."""
+    assert langsmith_shapes.the_issues_own(ls) == "WHY?"
+
+    assert captured.tree() == TARGET
+
+
+def test_the_target_tree_where_no_context_comes_along(captured):
+    """Each retriever is asked on a thread that knows nothing of the request, so that only the run handed on counts."""
+
+    @ls.traceable(run_type="retriever")
+    async def search(name):
+        return name
+
+    async def retrieve(name, parent_run_tree=None):
+        with ls.tracing_context(parent=parent_run_tree):
+            return await search(name, langsmith_extra={"name": f"VectorStoreRetriever_{name}"})
+
+    def elsewhere(name, run_tree):
+        return contextvars.Context().run(asyncio.run, retrieve(name, parent_run_tree=run_tree))
+
+    def on_a_bare_thread(name, run_tree):
+        done = []
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        _thread.start_new_thread(lambda: (done.append(elsewhere(name, run_tree)), lock.release()), ())
+        lock.acquire()
+        return done
+
+    with ls.trace("chat_generation"):
+        with ls.trace("get_rag_context"):
+            run_tree = ls.get_current_run_tree()
+            for name in ("user_messages", "global_knowledge", "documents"):
+                on_a_bare_thread(name, run_tree)
+        with ls.trace("ChatOpenAI", "llm"):
+            pass
+
+    assert captured.tree() == TARGET
+
+
+async def test_without_a_run_the_target_tree_is_the_ambient_one(captured):
+    """`parent_run_tree=None` is the default of such methods."""
+
+    @ls.traceable(run_type="retriever")
+    async def search(name):
+        return name
+
+    async def retrieve(name, parent_run_tree=None):
+        with ls.tracing_context(parent=parent_run_tree):
+            return await search(name, langsmith_extra={"name": f"VectorStoreRetriever_{name}"})
+
+    with ls.trace("chat_generation"):
+        with clew.span("get_rag_context"):
+            for name in ("user_messages", "global_knowledge", "documents"):
+                await retrieve(name)
+        with clew.span("ChatOpenAI"):
+            pass
+
+    assert captured.tree() == TARGET
+
+
+def test_a_run_left_open_is_current_in_its_with_and_sent_when_it_is_ended(captured):
+    """Streams end long after the block that began them."""
+    with ls.trace("outer"):
+        with ls.trace("stream", _end_on_exit=False) as run, ls.trace("inside"):
+            pass
+        with ls.trace("beside"):
+            pass
+    assert "stream" not in {span.name for span in captured.spans}
+
+    run.end(outputs={"text": "all"})
+    run.patch()
+
+    assert captured.tree() == {"outer": {"stream": {"inside": {}}, "beside": {}}}
+    assert captured["stream"].outputs == {"text": "all"}
+
+
+def test_a_run_left_open_and_forgotten_is_sent_when_it_is_collected(captured):
+    """Better late than lost."""
+    with ls.trace("forgotten", _end_on_exit=False) as run:
+        pass
+    del run
+    gc.collect()
+
+    assert captured["forgotten"].status == "ok"
+
+
+def test_what_leaves_a_run_that_stays_open_is_its_error(captured):
+    error = ValueError("bad")
+    with pytest.raises(ValueError) as raised, ls.trace("fails", _end_on_exit=False) as run:
+        raise error
+    run.patch()
+
+    assert raised.value is error
+    assert captured["fails"].status == "error"
+    assert "bad" in captured["fails"].status_message
+
+
+async def test_tracing_context_as_a_decorator(captured):
+    """LangSmith's is contextlib's, so it decorates functions too; a coroutine is covered until its end."""
+
+    @ls.tracing_context(tags=["t"])
+    async def ask():
+        await asyncio.sleep(0)
+        with ls.trace("asked"):
+            return ls.get_tracing_context()["tags"]
+
+    @ls.tracing_context(tags=["g"])
+    def steps():
+        with ls.trace("step"):
+            pass
+        return (yield ls.get_tracing_context()["tags"])
+
+    assert await asyncio.gather(ask(), ask()) == [["t"], ["t"]]
+    for tags in steps():
+        assert tags == ["g"]
+        assert ls.get_tracing_context()["tags"] is None
+    assert ask.__name__ == "ask"
+    assert [span.attributes.get("tags") for span in captured.spans] == [["t"], ["t"], ["g"]]
+
+
+def test_the_children_of_a_run_are_bounded(captured, caplog):
+    """An agent may go on for days in one run."""
+    with ls.trace("outer") as run:
+        for _ in range(1002):
+            ls.traceable(lambda: None)()
+
+    assert len(captured.spans) == 1003
+    assert len(run.child_runs) == 1000
+    assert caplog.text.count("child_runs") == 1
+
+
+def test_settings_do_not_leak_between_the_steps_of_a_generator(captured):
+    """What a generator switches off, or sends to another project, is its own affair."""
+
+    def steps():
+        with ls.tracing_context(enabled=False, project_name="inner", tags=["inner"]):
+            yield ls.get_tracing_context()["enabled"]
+            with ls.trace("never made"):
+                yield ls.get_tracing_context()["project_name"]
+
+    with ls.tracing_context(project_name="outer"):
+        going = steps()
+        assert next(going) is False
+        with ls.trace("between") as between:
+            assert (between.session_name, between.tags) == ("outer", [])
+            assert next(going) == "inner"
+            with ls.tracing_context(tags=["deeper"]):
+                assert ls.get_tracing_context()["tags"] == ["deeper"]
+        del going
+        assert ls.get_tracing_context()["project_name"] == "outer"
+
+    assert captured.tree() == {"between": {}}
+
+
+def test_settings_of_a_generator_are_taken_away_in_any_order(captured):
+    """Another frame may get the address of one that is gone."""
+    from clew.sdk.run_settings import _HELD
+
+    def steps():
+        first, second = ls.tracing_context(tags=["first"]), ls.tracing_context(tags=["second"])
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(first)
+            stack.enter_context(second)
+            yield ls.get_tracing_context()["tags"]
+            first.__exit__(None, None, None)
+            yield ls.get_tracing_context()["tags"]
+            second.__exit__(None, None, None)
+            yield ls.get_tracing_context()["tags"]
+
+    assert list(steps()) == [["first", "second"], ["first", "second"], None]
+    abandoned = steps()
+    next(abandoned)
+    assert len(_HELD) == 1
+    del abandoned
+    gc.collect()
+    assert not _HELD
+
+
+async def test_settings_of_a_generator_reach_what_its_steps_start(captured):
+    """Tasks and callbacks take a copy of the context, in which a generator's settings do not stand."""
+
+    async def look():
+        return ls.get_tracing_context()["tags"]
+
+    async def steps():
+        with ls.tracing_context(tags=["inner"]):
+            yield await asyncio.create_task(look())
+            with ls.tracing_context(tags=["innermost"]):
+                yield await asyncio.gather(look())
+            yield contextvars.copy_context().run(lambda: ls.get_tracing_context()["tags"])
+
+    found = []
+    async for tags in steps():
+        found.append(tags)
+        assert ls.get_tracing_context()["tags"] is None
+        assert await asyncio.create_task(look()) is None
+
+    assert found == [["inner"], [["inner", "innermost"]], ["inner"]]
 
 
 def test_an_explicit_parent_crosses_what_the_context_does_not(captured):
@@ -575,10 +790,11 @@ def test_with_tracing_off_everything_works(untouched, monkeypatch):
         assert ls.get_current_run_tree() is None
         run.end(outputs={"a": 1})
     assert (run.outputs, run.trace_id, run.parent_run_id) == ({"a": 1}, run.id, None)
+    assert run.create_child("by hand") in run.child_runs
     assert list(ls.traceable(_two)()) == [1, 2]
 
 
-OFF_DIFFERS = {"filled_in", "generators", "separate_traces"}
+OFF_DIFFERS = {"children", "filled_in", "generators", "separate_traces"}
 """These use the current run, which is None while tracing is off, as with LangSmith."""
 
 

@@ -23,6 +23,8 @@ from clew.cli.source import HttpSource
 from clew.cli.text import one_line
 from clew.errors import ClewError
 from clew.query import list_traces, parse_trace_query
+from clew.sdk.spool import inspect
+from clew.sdk.spool_folder import folder_of
 from clew.store import open_store
 
 SQLITE_SAFE = (3, 51, 3)
@@ -65,6 +67,7 @@ def examine(store: str | None, url: str | None, key: str | None) -> Iterator[Fin
     """Give one finding for each check; a check that cannot be made says so."""
     yield settings()
     yield sqlite_version()
+    yield spool()
     if store is not None:
         yield from store_findings(store)
         return
@@ -91,6 +94,26 @@ def settings() -> Finding:
     if strangers:
         return Finding("warn", "settings", f"{', '.join(strangers)}: no such setting", "see the list of settings")
     return Finding("ok", "settings", f"Python {sys.version.split()[0]}; all of CLEW_* can be read")
+
+
+def spool() -> Finding:
+    """Say what the SDK keeps on this machine for the endpoint of this environment, because it could not be sent."""
+    try:
+        folder = folder_of(config.SPOOL.read() or None, config.ENDPOINT.read(), config.API_KEY.read())
+    except ClewError as error:
+        return Finding("fail", "spool", str(error))
+    if folder is None:
+        return Finding("ok", "spool", "off: what cannot be sent waits in memory")
+    try:
+        kept = inspect(folder)
+    except OSError as error:
+        return Finding("fail", "spool", f"{folder}: {error.strerror}", "it cannot be read; see CLEW_SPOOL")
+    says = f"{folder}: {kept.spans:,} spans in {kept.records:,} batches wait, {kept.bytes:,} bytes"
+    if kept.damaged:
+        return Finding("warn", "spool", f"{says}; {kept.damaged:,} damaged", "damaged batches are lost when it is sent")
+    if kept.records:
+        return Finding("warn", "spool", says, "they are sent by the next process that traces to this endpoint")
+    return Finding("ok", "spool", f"{folder}: nothing waits")
 
 
 def sqlite_version() -> Finding:
@@ -212,6 +235,20 @@ def _server_store(source: HttpSource) -> Iterator[Finding]:
     if answer.status == 200:
         stats: dict[str, Any] = msgspec.json.decode(answer.body)
         yield Finding("ok", "store", _figures(stats["store"]))
+        yield sdk_losses(stats.get("sdk_dropped", {}))
+
+
+def sdk_losses(dropped: dict[str, int]) -> Finding:
+    """Say what SDKs told the server that they lost, since it started."""
+    if not dropped:
+        return Finding("ok", "sdk losses", "none that a client has told of")
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(dropped.items()))
+    return Finding(
+        "warn",
+        "sdk losses",
+        f"clients lost {sum(dropped.values()):,}: {causes}",
+        "see docs/reference/python.md, Losses",
+    )
 
 
 def _figures(stats: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from clew.cli.text import cost, duration, one_line, payload, tokens, when
+from clew.model.tokens import timeline
 
 KIND_STYLES = {
     "root": "bold white",
@@ -217,12 +218,19 @@ def _notes(span: dict[str, Any]) -> Text:
         tokens(span),
         cost(span["cost_usd"]),
         f"first token {duration(span['first_token_ms'])}" if span["first_token_ms"] is not None else "",
+        _speed(span),
         f"confidence {span['confidence']:.2f}" if span["confidence"] is not None else "",
     ]
     text = Text(" · ".join(part for part in parts if part), DIM)
     if parts[0]:
         text.stylize("bold red", 0, len(parts[0]))
     return text
+
+
+def _speed(span: dict[str, Any]) -> str:
+    """Tokens a second of a stream that was timed."""
+    found = timeline(span["attributes"])
+    return f"{found.per_second:.3g} tokens/s" if found is not None and found.per_second is not None else ""
 
 
 def _took(span: dict[str, Any], width: int) -> Text:

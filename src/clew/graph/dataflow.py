@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -40,6 +40,8 @@ _OF_A_VALUE = 40
 _MOST_ABOVE = 32
 _MOST_SOURCES = 16
 _MOST_LENGTHS = 32
+_WORTH_A_SEARCH = 24
+"""Characters that are looked through for one thing in the time in which one of them is looked at by itself."""
 _STARTS = re.compile(r"(?<!\w)\S")
 
 
@@ -159,13 +161,25 @@ class _Sweep:
         return list(values)
 
     def _inside(self, text: str) -> Iterator[str]:
-        for start in _STARTS.finditer(text):
-            at = start.start()
+        for at in self._starts(text):
             for length in self.lengths.get(text[at : at + LEAST_INSIDE], ()):
                 value = text[at : at + length]
                 if value in self.sources and (length == KNOWN_CHARS or not _is_word(text, at + length)):
                     yield value
                     break
+
+    def _starts(self, text: str) -> Iterable[int]:
+        """Where in *text* a value may begin: of few beginnings each is looked for, else each word is looked at."""
+        if len(self.lengths) * _WORTH_A_SEARCH > len(text):
+            return (start.start() for start in _STARTS.finditer(text))
+        found: list[int] = []
+        for beginning in self.lengths:
+            at = text.find(beginning)
+            while at >= 0:
+                if not at or not _is_word(text, at - 1):
+                    found.append(at)
+                at = text.find(beginning, at + 1)
+        return sorted(found)
 
     def _giver(self, value: str, taker: int) -> int | None:
         """The most recent call that gave a value and was not given it; none if it came from outside."""

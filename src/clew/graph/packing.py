@@ -103,9 +103,11 @@ class _Table:
         return [self.place(each) for each in things]
 
 
-def pack(graph: Graph) -> bytes:
+def pack(graph: Graph, *, exemplars: bool = True) -> bytes:
     """
     Give *graph* as bytes; unpacked, its `content` is the same.
+
+    Without *exemplars* it names no traces: for those that nobody can look up.
 
     As if it were settled: of a difference only what is more than nothing. Names of arguments and
     ids of traces are cut if they are very long, as those of nodes always are.
@@ -113,8 +115,12 @@ def pack(graph: Graph) -> bytes:
     rows = [row for row in graph.rows() if graph.count[row] > 0 or graph.inferred[row] > 0 or graph.declared[row] > 0]
     ends = [graph.ends(row) for row in rows]
     names, traces = _Table(), _Table()
-    shown = [traces.places_of(graph.edge_exemplars(row)) for row in rows]
-    ways = [_packed_way(episode, names, traces) for episode in graph.episodes() if episode.count > 0]
+    shown = [traces.places_of(graph.edge_exemplars(row) if exemplars else ()) for row in rows]
+    ways = [
+        _packed_way(episode, names, traces.places_of(episode.exemplars if exemplars else ()))
+        for episode in graph.episodes()
+        if episode.count > 0
+    ]
     texts = _Table()
     lists = [texts.places_of(each[:MOST_NAMES]) for each in names.places]
     packed = _Packed(
@@ -158,7 +164,7 @@ def _edge_columns(graph: Graph) -> Columns:
     )
 
 
-def _packed_way(episode: Episode, names: _Table, traces: _Table) -> _Way:
+def _packed_way(episode: Episode, names: _Table, shown: list[int]) -> _Way:
     place = names.place
     return _Way(
         scope=episode.scope,
@@ -168,7 +174,7 @@ def _packed_way(episode: Episode, names: _Table, traces: _Table) -> _Way:
         duration_ns=max(0, episode.duration_ns),
         heat=max(0, episode.heat),
         last_ns=max(0, episode.last_ns),
-        shown=traces.places_of(episode.exemplars),
+        shown=shown,
         steps=[
             _Step(node, ok, place(arguments), place(pending), place(consumed), ended_before, end_rank)
             for node, ok, arguments, pending, consumed, ended_before, end_rank in episode.steps

@@ -31,12 +31,20 @@ _MOST_JSON_CHARS = 65_536
 _NO_FLOW = Flow()
 
 
-def calls_of(trace_id: str, spans: Iterable[Span], *, version: str | None = None, running: bool = False) -> TraceCalls:
+def calls_of(
+    trace_id: str,
+    spans: Iterable[Span],
+    *,
+    version: str | None = None,
+    running: bool = False,
+    dataflow: bool = True,
+) -> TraceCalls:
     """
     Read the spans of one trace as calls.
 
     *version* is the service's; None to take it from the root's resource. Spans that have not ended
-    are left out, since how they end is not known yet; *running* takes them as well.
+    are left out, since how they end is not known yet; *running* takes them as well. Without *dataflow*,
+    which is most of the work, nothing is said of who took what from whom.
 
     A parent that a span names is believed whatever the clocks say. Where an event named none
     (`PARENTLESS`), it is the innermost capability around it if that is plain, and else none; both
@@ -44,7 +52,7 @@ def calls_of(trace_id: str, spans: Iterable[Span], *, version: str | None = None
     """
     taken = [span for span in spans if running or span.end_ns is not None]
     inferred = _inferred_parents(taken)
-    found = _flows(taken, inferred)
+    found = _flows(taken, inferred) if dataflow else [_NO_FLOW] * len(taken)
     calls = [
         Call(
             call_id=span.span_id,

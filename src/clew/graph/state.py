@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from clew.graph.content import Content, content_of
-from clew.graph.episodes import MOST_EPISODES, TOP, Episode, Step, ran_before
+from clew.graph.episodes import MOST_EPISODES, TOP, Episode, Episodes, Step, ran_before
 from clew.graph.exemplars import KEPT_TRACES, Exemplars, newest, without
 from clew.graph.size import GraphSize, size_of
 from clew.graph.tables import Tables
@@ -232,6 +232,13 @@ class Graph(Tables):
             self._edges.drop(row)
         for key in list(self._episodes.owed):
             self._episodes.drop(key)
+        self._shapes.clear()
+        self.version += 1
+
+    def forget_episodes(self) -> None:
+        """Keep nodes and edges only: for traces that were read without their dataflow, which episodes tell apart."""
+        self._count()
+        self._episodes = Episodes()
         self._shapes.clear()
         self.version += 1
 

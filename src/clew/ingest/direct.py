@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 from clew.errors import StoreBusy, StoreUnavailable
+from clew.ingest.deltas import read_delta
 from clew.ingest.salvage import Salvage, batch_of
 from clew.store.protocol import Store
 from clew.wire.native import NativeBody
@@ -42,6 +43,18 @@ class DirectWriter:
                 salvage.run()
                 rejected = salvage.rejected
         return [each.error for each in rejected]
+
+    def send_deltas(self, body: bytes) -> None:
+        """
+        Add what the SDK learned from traffic that it did not send: a body as `clew.wire.deltas` has it.
+
+        Raises:
+            MalformedBody: it cannot be read.
+            StoreBusy, StoreUnavailable: retrying is safe; the same body counts once.
+        """
+        delta = read_delta(body)
+        with self._turn:
+            self._store.apply_delta(self._project, *delta)
 
     def close(self) -> None:
         """Let go of the store."""

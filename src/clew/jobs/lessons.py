@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
 from operator import attrgetter
 from typing import NamedTuple
 
 from clew.graph import Graph, TraceCalls, learn, learn_into
 from clew.graph.reading import calls_of
+from clew.graph.slices import slice_names
 from clew.model import Span
 from clew.store.protocol import LearnedTrace, Lesson, Unlearned
-
-MAX_VERSION_CHARS = 200
-
-_LATEST_S = 253_402_300_799
-"""The end of the year 9999: what a calendar holds."""
 
 _by_start = attrgetter("start_ns", "span_id")
 _logger = logging.getLogger(__name__)
@@ -102,15 +97,6 @@ def _add_up(parts: dict[_Part, Graph]) -> tuple[Graph, dict[str, Graph]]:
         for name in names:
             slices.setdefault(name, Graph()).merge(graph)
     return delta, slices
-
-
-def slice_names(trace: TraceCalls) -> list[str]:
-    """Name the slices that a trace falls in: the day on which it began (UTC), and its version."""
-    if not trace.calls:
-        return []
-    start_s = min(call.start_ns for call in trace.calls) // 10**9
-    day = datetime.fromtimestamp(max(0, min(_LATEST_S, start_s)), timezone.utc).date()
-    return [f"day:{day}", *([f"version:{trace.version[:MAX_VERSION_CHARS]}"] if trace.version else [])]
 
 
 def _calls(trace_id: str, spans: Iterable[Span]) -> TraceCalls:

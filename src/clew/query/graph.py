@@ -47,6 +47,7 @@ from clew.model.graph import (
     Variants,
 )
 from clew.model.ids import span_id_of, trace_id_of
+from clew.model.tally import Minutes
 from clew.query.graph_arms import ChosenArms, known_question
 from clew.query.graph_current import CurrentGraphs, Sizes
 from clew.query.graph_requests import PastRequests
@@ -89,10 +90,17 @@ class GraphQuestions:
         """Take in what this process saved as *version* of a graph: the `on_learned` of a `LearnJob`."""
         self._graphs.learned(project, delta, version)
 
-    def apply_delta(self, project: str, delta_id: str, delta: Graph, slices: Mapping[str, Graph]) -> bool:
+    def apply_delta(
+        self,
+        project: str,
+        delta_id: str,
+        delta: Graph,
+        slices: Mapping[str, Graph],
+        minutes: Minutes | None = None,
+    ) -> bool:
         """Save what an SDK learned by itself; False if it was saved before."""
         before = self._store.graph_version(project)
-        if not self._store.apply_delta(project, delta_id, delta, slices):
+        if not self._store.apply_delta(project, delta_id, delta, slices, minutes):
             return False
         if self._store.graph_version(project) == before + 1:
             self._graphs.learned(project, undeclared(delta), before + 1)

@@ -13,6 +13,7 @@ background thread, `clew.sdk.writer`. Nothing in here raises into user code, exc
     runs        the spans in LangSmith's words (run_*: traceable, trace, tracing_context): clew.langsmith
     outbox      where ended spans wait
     writer      owns the outbox's other end (packing and plain: a live span -> a wire span)
+    sampler     which traces are stored (draw, slowness; shelf: what waits), and what the others add up to (rollup)
     exporter    where batches go
     setup       configure, flush, shutdown, score (endpoints: what opens a store)
     carriers/   what must carry the context by itself

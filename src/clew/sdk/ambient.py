@@ -141,6 +141,12 @@ def further_in(value: Any) -> Any:
     return value if hold is None else hold.value
 
 
+def serving(span: Any) -> bool:
+    """Whether *span* is one of OpenTelemetry's for a request that this process is answering."""
+    extra = getattr(span, "_extra", None)
+    return bool(getattr(span if extra is None else extra.foreign, "serves", False))
+
+
 def parent_of(parent: Any) -> Any:
     """
     Give what *parent* stands for: a live span, a SpanContext, or None for "no parent".
@@ -151,9 +157,9 @@ def parent_of(parent: Any) -> Any:
         return current()
     if parent is NO_PARENT:
         return None
-    if isinstance(parent, str):
+    if issubclass(type(parent), str):  # `isinstance` would ask for its `__class__`, which is the user's.
         try:
-            return SpanContext.from_traceparent(parent)
+            return SpanContext.from_traceparent(str.__str__(parent))
         except MalformedId as error:
             outbox.complain("traceparent", f"parent= ignored: {error}")
             return current()
@@ -166,6 +172,18 @@ def parent_of(parent: Any) -> Any:
     if type(trace) is int and type(span) is int:
         # A do-nothing span has no ids of its own, and so is no parent.
         return parent if trace and span else current()
+    return _said_by_opentelemetry(parent) or current()
+
+
+def _said_by_opentelemetry(parent: Any) -> SpanContext | None:
+    """Take the ids from a span, or a span's context, of OpenTelemetry's own SDK; complain of anything else."""
+    try:
+        context = parent.get_span_context() if hasattr(parent, "get_span_context") else parent
+        trace, span = context.trace_id, context.span_id
+        if type(trace) is int and type(span) is int:
+            return SpanContext(f"{trace:032x}", f"{span:016x}")
+    except Exception:  # noqa: S110  its attributes are the user's code
+        pass
     kind = type(parent).__name__
     outbox.complain("parent", f"parent= ignored: want a span, a SpanContext or a traceparent string, got {kind}")
-    return current()
+    return None

@@ -18,9 +18,14 @@ class Parameters:
     def __init__(self, function: Callable[..., Any]) -> None:
         code = getattr(function, "__code__", None)
         self.names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
-        # A method's own object is no input, and may be anything.
-        self.skip = 1 if self.names[:1] in (("self",), ("cls",)) else 0
+        if getattr(function, "__func__", None) is not None:
+            # A bound method: its object is not among a call's arguments, whatever the signature calls it.
+            self.names, self.skip = self.names[1:], 0
+        else:
+            # A method's own object is no input, and may be anything.
+            self.skip = 1 if self.names[:1] in (("self",), ("cls",)) else 0
         defaults = getattr(function, "__defaults__", None) or ()
+        defaults = defaults[-len(self.names) :] if self.names else ()
         self.defaults: dict[str, Any] = dict(zip(self.names[len(self.names) - len(defaults) :], defaults, strict=True))
         self.defaults.update(getattr(function, "__kwdefaults__", None) or {})
         has_spread = code is not None and code.co_flags & 0x04
@@ -58,6 +63,6 @@ class Call:
             inputs[parameters.spread] = list(self.args[len(names) :])
         inputs.update(self.kwargs)
         for name, value in inputs.items():
-            if type(value) is Cut:
+            if isinstance(value, Cut):
                 inputs[name] = value.told(f"inputs.{name}", problems)
         return inputs

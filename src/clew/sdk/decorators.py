@@ -14,9 +14,10 @@ from typing import Any, TypeVar, overload
 
 from clew.sdk.ambient import NO_PARENT, parent_of
 from clew.sdk.calls import Call, Parameters
+from clew.sdk.faults import internal
 from clew.sdk.generators import drive, drive_async
 from clew.sdk.outbox import outbox
-from clew.sdk.span import ActiveSpan
+from clew.sdk.span import NO_NAME, NOTHING, ActiveSpan, leave_anyway, nothing_span
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +38,8 @@ class Recipe:
         capture_outputs: bool,
         attributes: dict[str, Any],
     ) -> None:
-        self.name = name or getattr(function, "__name__", None) or type(function).__name__
+        named = name is not None and name is not NO_NAME
+        self.name: Any = name if named else getattr(function, "__name__", None) or type(function).__name__
         self.kind = kind
         self.parent = parent
         self.parameters = Parameters(function) if capture_inputs else None
@@ -114,24 +116,34 @@ def traced(
     span lasts from its first step to its end, however that comes; its outputs are what it
     yielded, joined if it is text. The function's own behaviour, exceptions included, is untouched.
     """
-    if callable(name) or isinstance(name, (staticmethod, classmethod)):
-        return traced()(name)
-    named = name if name is not None else attributes.pop("name", None)
 
     def decorate(function: Any) -> Any:
-        if isinstance(function, (staticmethod, classmethod)):
-            return type(function)(decorate(function.__func__))
-        recipe = Recipe(
-            function,
-            name=named,
-            kind=kind,
-            parent=parent,
-            capture_inputs=capture_inputs,
-            capture_outputs=capture_outputs,
-            attributes=attributes,
-        )
-        return _wrapped(function, recipe)
+        try:
+            if isinstance(function, (staticmethod, classmethod)):
+                return type(function)(decorate(function.__func__))
+            recipe = Recipe(
+                function,
+                name=named,
+                kind=kind,
+                parent=parent,
+                capture_inputs=capture_inputs,
+                capture_outputs=capture_outputs,
+                attributes=attributes,
+            )
+            return _wrapped(function, recipe)
+        except Exception as fault:
+            internal(fault)
+            return function  # Better untraced than not there.
 
+    named: Any = None
+    try:
+        if callable(name) or isinstance(name, (staticmethod, classmethod)):
+            return decorate(name)
+        named = name if name is not None else attributes.pop("name", None)
+    except Exception as fault:
+        internal(fault)
+        if name is not None and not isinstance(name, str):
+            return name
     return decorate
 
 
@@ -153,11 +165,28 @@ def _around_function(function: Callable[..., Any], recipe: Recipe) -> Callable[.
     capture = recipe.capture_outputs
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with recipe.begin(args, kwargs) as span:
+        # As `with recipe.begin(...)`, but that nothing of it can keep the function from its caller.
+        span = NOTHING
+        try:
+            span = recipe.begin(args, kwargs)
+            span.__enter__()
+        except Exception as fault:
+            internal(fault)
+        try:
             result = function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                span.__exit__(type(error), error, None)
+            except BaseException as fault:
+                leave_anyway(span, fault)
+            raise
+        try:
             if capture and result is not None:
                 span.outputs = result
-            return result
+            span.__exit__(None, None, None)
+        except BaseException as fault:
+            leave_anyway(span, fault)
+        return result
 
     return wrapper
 
@@ -166,24 +195,53 @@ def _around_coroutine(function: Callable[..., Any], recipe: Recipe) -> Callable[
     capture = recipe.capture_outputs
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with recipe.begin(args, kwargs) as span:
+        # As `with recipe.begin(...)`, but that nothing of it can keep the function from its caller.
+        span = NOTHING
+        try:
+            span = recipe.begin(args, kwargs)
+            span.__enter__()
+        except Exception as fault:
+            internal(fault)
+        try:
             result = await function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                span.__exit__(type(error), error, None)
+            except BaseException as fault:
+                leave_anyway(span, fault)
+            raise
+        try:
             if capture and result is not None:
                 span.outputs = result
-            return result
+            span.__exit__(None, None, None)
+        except BaseException as fault:
+            leave_anyway(span, fault)
+        return result
 
     return wrapper
 
 
 def _around_generator(function: Callable[..., Any], recipe: Recipe) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return drive(function(*args, **kwargs), recipe.prepare(args, kwargs), capture=recipe.capture_outputs)
+        generator = function(*args, **kwargs)
+        begin: Callable[..., ActiveSpan] = nothing_span
+        try:
+            begin = recipe.prepare(args, kwargs)
+        except Exception as fault:
+            internal(fault)
+        return drive(generator, begin, capture=recipe.capture_outputs)
 
     return wrapper
 
 
 def _around_async_generator(function: Callable[..., Any], recipe: Recipe) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return drive_async(function(*args, **kwargs), recipe.prepare(args, kwargs), capture=recipe.capture_outputs)
+        generator = function(*args, **kwargs)
+        begin: Callable[..., ActiveSpan] = nothing_span
+        try:
+            begin = recipe.prepare(args, kwargs)
+        except Exception as fault:
+            internal(fault)
+        return drive_async(generator, begin, capture=recipe.capture_outputs)
 
     return wrapper

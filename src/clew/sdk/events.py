@@ -16,11 +16,13 @@ from typing import Any, Final
 from clew.model.event import ENDS, STARTS, CallEnd, CallEvent, event_types
 from clew.sdk import span as spans
 from clew.sdk.calls import Call
+from clew.sdk.faults import once_more
 from clew.sdk.kept import Cut
 from clew.sdk.outbox import outbox
 from clew.sdk.packing import NAME_CHARS
 from clew.sdk.plain import NARROW, Plain
 from clew.sdk.span import ActiveSpan
+from clew.wire.native import NativeSpan
 
 Handler = Callable[[Any], object]
 Types = Iterable[str | type[CallEvent]] | str | None
@@ -40,14 +42,24 @@ class Subscription:
 
     def close(self) -> None:
         """Tell it nothing more. Idempotent."""
-        if _leave(self):
-            self._on_close()
+        try:
+            if _leave(self):
+                self._on_close()
+        except BaseException as fault:
+            once_more(self._close_again, fault)
+
+    def _close_again(self) -> None:
+        _leave(self)
+        self._on_close()
 
     def __enter__(self) -> Subscription:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException as fault:
+            once_more(self._close_again, fault)
 
     def tell(self, event: CallEvent) -> None:
         """Call the handler, and keep what it raises from everybody else."""
@@ -166,7 +178,39 @@ def _event(span: ActiveSpan, made: type[CallEvent], at: int) -> CallEvent:
         said["error"] = None if error is None else _text(error, plain) or "error"
         said["duration_ms"] = (span._end - span._start) / 1e6
         said["result"] = plain(_unfolded(span._outputs, plain.problems), "result")
-    return made(args_cut=bool(plain.problems), **said)
+    problems = [*plain.problems, *_processed(said, span._kind.lower())]
+    return made(args_cut=bool(problems), **said)
+
+
+def _processed(said: dict[str, Any], kind: Any) -> list[str]:
+    """
+    Do to what is said what is done to spans before they leave the process; gives what was left out or cut.
+
+    Handlers in this process are told the same, since nobody knows what they do with it.
+    """
+    processing = outbox.processing
+    if processing is None:
+        return []
+    native = NativeSpan(
+        trace_id=said["trace_id"],
+        span_id=said["span_id"],
+        name=said["name"],
+        start_ns=said["ts"],
+        kind=kind,
+        inputs=said["args"],
+        outputs=said.get("result"),
+        status_message=said.get("error") or "",
+    )
+    _telling.now = True  # What a processor itself traces is not told, or it could run for ever.
+    try:
+        processing.apply(native)
+    finally:
+        _telling.now = False
+    said["name"], said["args"] = native.name, native.inputs
+    if "result" in said:
+        said["result"] = native.outputs
+        said["error"] = None if said["error"] is None else native.status_message or "error"
+    return native.problems
 
 
 def _text(value: Any, plain: Plain) -> str:
@@ -177,7 +221,7 @@ def _unfolded(value: Any, problems: list[str]) -> Any:
     """Inputs or outputs as they are meant: see `clew.sdk.packing`."""
     if type(value) is Call:
         return value.bound(problems)
-    return value.told("value", problems) if type(value) is Cut else value
+    return value.told("value", problems) if isinstance(value, Cut) else value
 
 
 def _renew() -> None:

@@ -33,6 +33,8 @@ class Raised(NamedTuple):
     before: Raised | None
     """The exception that this one was raised from, or while handling it."""
     link: str
+    attributes: dict[str, Any] | None = None
+    """What whoever recorded it said besides; it wins over what is found here."""
 
 
 def capture(exc: BaseException, *, chain: int = CHAIN) -> Raised:

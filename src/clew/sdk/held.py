@@ -35,14 +35,22 @@ _DELEGATING: Final = frozenset({"YIELD_FROM", "SEND"})
 
 
 class Hold:
-    """What one frame holds as current; *below* is what the same frame held before."""
+    """
+    What one frame holds as current; *below* is what the same frame held before.
 
-    __slots__ = ("below", "frame", "key", "value")
+    *around* is what the context held meanwhile, for the case that somebody puts *value* there too.
+    """
+
+    __slots__ = ("around", "below", "frame", "key", "value")
+
+    # So that a span which is left looks behind it: see `_not_left_behind` in `clew.sdk.span`.
+    _prev: Final = ()
 
     def __init__(self, frame: FrameType, value: Any) -> None:
         self.key = id(frame)
         self.frame = frame if _KEEPS_FRAMES else None
         self.value = value
+        self.around: Any = None
         self.below = HELD.get(self.key)
 
 
@@ -103,16 +111,35 @@ def innermost() -> Hold | None:
         if found is not None:
             return found
         frame = frame.f_back
+    return _behind_this(sys.modules["greenlet"]) if "greenlet" in sys.modules else None
+
+
+def _behind_this(greenlets: Any) -> Hold | None:
+    """Go on in the greenlet that waits for this one, whose own frames end where it began: SQLAlchemy's asyncio."""
+    if not hasattr(greenlets, "getcurrent"):  # It is just being imported.
+        return None
+    waiting = greenlets.getcurrent().parent
+    while waiting is not None:
+        frame: FrameType | None = waiting.gr_frame
+        while frame is not None:
+            found = HELD.get(id(frame))
+            if found is not None:
+                return found
+            frame = frame.f_back
+        waiting = waiting.parent
     return None
 
 
 def _any_runs() -> bool:
     """Whether a frame that holds something runs, here or elsewhere: a suspended one has none behind it."""
     try:
-        frames = [each.frame for each in HELD.values()]
+        for each in HELD.values():
+            frame = each.frame
+            if frame is not None and frame.f_back is not None:
+                return True
     except RuntimeError:  # Another thread, or a finalizer, has changed it.
         return True
-    return any(frame is not None and frame.f_back is not None for frame in frames)
+    return False
 
 
 def placed(value: Any) -> Any:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from _thread import RLock, allocate_lock, get_ident
+from _thread import RLock, allocate_lock
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import sleep
 from typing import Any, Final
 
 from clew.sdk.calls import Call
@@ -30,6 +31,16 @@ WEIGHED_AT: Final = 2048
 
 SPAN_BYTES: Final = 600
 """What a span takes without its strings."""
+
+RING_EVERY: Final = 64
+"""Beyond that, one of so many spans wakes it: a writer that cannot send is not to be woken by each."""
+
+YIELD_EVERY: Final = 128
+YIELD_S: Final = 0.0001
+"""
+While the writer is behind and catching up, one of so many spans pauses its caller so long. Threads that only
+compute do not let another in for 5 ms at a time, and the writer would get too little of the interpreter.
+"""
 
 COMPLAINTS: Final = 100
 """So many different complaints are kept; a program that earns more has read the first ones."""
@@ -65,13 +76,16 @@ class Outbox:
         "ensure_writer",
         "full",
         "limit",
+        "processing",
         "recording",
         "roots",
         "settled",
         "spans",
+        "token_spans",
         "traces_due",
         "waiting_bytes",
         "wake_at_root",
+        "yields",
     )
 
     def __init__(self) -> None:
@@ -84,6 +98,10 @@ class Outbox:
         """Spans are made. False before the first one, when disabled and after shutdown."""
         self.settled = False
         """`recording` was decided; before that, the first span decides it."""
+        self.processing: Any = None
+        """What payloads go through before they leave: `clew.sdk.processing.Processing` or None."""
+        self.token_spans = False
+        """Each token of a stream becomes a span."""
         self.empty(wake_at_root=100)
 
     def empty(self, *, wake_at_root: int) -> None:
@@ -96,6 +114,8 @@ class Outbox:
         self.wake_at_root = wake_at_root
         self.traces_due = False
         self.waiting_bytes = 0
+        self.yields = False
+        """The writer is behind and catching up: callers are to let it."""
         self.crowded_at = 0
         """Zero makes the first put take the slow way, which starts the writer."""
 
@@ -119,8 +139,10 @@ class Outbox:
             return False
         self.waiting_bytes += weight
         self.spans.append(item)
-        if waiting >= CROWD:
+        if waiting >= CROWD and waiting % RING_EVERY == 0:
             self.ring()
+            if self.yields and waiting % YIELD_EVERY == 0 and waiting >= self.limit // 2:
+                sleep(YIELD_S)
         return True
 
     def taken(self, item: Any) -> None:
@@ -177,7 +199,11 @@ def _strings(value: Any, levels: int) -> int:
 outbox: Final = Outbox()
 
 
-class Settling:
+# Its `with` is one step of the interpreter, which nothing can interrupt.
+_RLock: Any = RLock
+
+
+class Settling(_RLock):  # type: ignore[misc]
     """
     Held while tracing is being set up, which loads modules, and across each fork.
 
@@ -187,15 +213,12 @@ class Settling:
     WAIT_S: Final = 5.0
 
     def __init__(self) -> None:
-        self._lock = RLock()
         self._held_by_fork = False
-        self._owner = 0
-        self._depth = 0
         # Python runs these in reverse order of registration, so logging must have come first:
         # its lock is wanted while this one is held, and never the other way round.
         logging.getLogger("clew")
         os.register_at_fork(
-            before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._renew
+            before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._at_fork_reinit
         )
 
     def is_mine(self) -> bool:
@@ -204,30 +227,15 @@ class Settling:
 
         So a signal handler or a finalizer came in between, and must not load the same modules.
         """
-        return self._owner == get_ident()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._depth += 1
-        self._owner = get_ident()
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = 0
-        self._lock.release()
+        return bool(self._is_owned())
 
     def _before_fork(self) -> None:
         # Bounded: better a child without tracing than a parent that hangs.
-        self._held_by_fork = self._lock.acquire(timeout=self.WAIT_S)
+        self._held_by_fork = self.acquire(timeout=self.WAIT_S)
 
     def _after_fork_in_parent(self) -> None:
         if self._held_by_fork:
-            self._lock.release()
-
-    def _renew(self) -> None:
-        self._lock = RLock()
-        self._owner = self._depth = 0
+            self.release()
 
 
 settling: Final = Settling()

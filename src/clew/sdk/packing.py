@@ -20,12 +20,15 @@ from clew.sdk.failures import Raised, stacktrace
 from clew.sdk.kept import Cut
 from clew.sdk.outbox import outbox
 from clew.sdk.plain import NARROW, WIDE, Limits, Plain
+from clew.sdk.processing import Processing
 from clew.sdk.span import KEPT_EVENTS, ActiveSpan, Extra
+from clew.sdk.tokens import Tokens
 from clew.wire.native import NativeBody, NativeSpan
 
 MAX_SPAN_BYTES: Final = 4 << 20
 NAME_CHARS: Final = 1_000
 
+_BYTES: Final = (bytes, bytearray, memoryview)
 _KINDS: Final = frozenset(KINDS)
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -50,33 +53,42 @@ class PackedBody(NativeBody):
         )
 
 
-def pack(span: ActiveSpan) -> tuple[NativeSpan, bytes]:
-    """Make *span* ready to be sent. Never raises for what the span holds."""
+def pack(span: ActiveSpan, processing: Processing | None = None) -> tuple[NativeSpan, bytes]:
+    """Make *span* ready to be sent, with *processing* applied. Never raises for what the span holds."""
     problems: list[str] = []
     try:
-        native = _native(span, _as_it_is(span, problems), problems)
+        native = _native(span, _as_it_is(span, problems, processing), problems)
+        if processing is not None:
+            processing.leave_out(native)
         packed = _encoder.encode(native)
         if len(packed) <= MAX_SPAN_BYTES:
-            return native, packed
+            if processing is None or processing.passes(native, packed):
+                return native, packed
+            packed = _encoder.encode(processing.apply(native))
+            if len(packed) <= MAX_SPAN_BYTES:
+                return native, packed
     except Exception:  # noqa: S110  not plain, or broken text, or too deep: what follows says so in the span
         pass
     for limits in (WIDE, NARROW):
         try:
-            native = _mended(span, limits)
-            packed = _encoder.encode(native)
+            native = _mended(span, limits, processing)
+            packed = _encoder.encode(native if processing is None else processing.apply(native))
             if len(packed) <= MAX_SPAN_BYTES:
                 return native, packed
         except Exception as error:
             outbox.complain("mend", f"a span's payload could not be mended: {error!r:.300}")
-    return stripped(span)
+    return stripped(span, processing)
 
 
-def stripped(span: ActiveSpan) -> tuple[NativeSpan, bytes]:
+def stripped(span: ActiveSpan, processing: Processing | None = None) -> tuple[NativeSpan, bytes]:
     """The span without what was put into it: times, place and a note."""
     name = _name(span, Plain(NARROW))
     native = _native(span, ({}, None, None, []), ["attributes, inputs and outputs could not be sent"])
     native.name = name
     native.status_message = native.status_message.encode("utf-8", "replace").decode()
+    native.attributes, native.events, native.links = {}, [], []
+    if processing is not None:
+        processing.bare(native)
     return native, _encoder.encode(native)
 
 
@@ -96,6 +108,17 @@ def strip_packed(native: NativeSpan, why: str) -> tuple[NativeSpan, bytes]:
     return bare, _encoder.encode(bare)
 
 
+def without_secrets(score: Score, processing: Processing | None) -> Score:
+    """Take the secrets out of what a score says; a comment that cannot be read through is not sent."""
+    if processing is None:
+        return score
+    try:
+        return processing.score(score)
+    except Exception as error:
+        outbox.complain("score:redact", f"a score's comment was left out: {error!r:.300}")
+        return msgspec.structs.replace(score, label="", comment="")
+
+
 def encoded_size(score: Score) -> int:
     """How many bytes the score takes; raises for what cannot be sent."""
     return len(_encoder.encode(score))
@@ -104,20 +127,22 @@ def encoded_size(score: Score) -> int:
 _Payload = tuple[dict[str, Any], Any, Any, list[Event]]
 
 
-def _as_it_is(span: ActiveSpan, problems: list[str]) -> _Payload:
+def _as_it_is(span: ActiveSpan, problems: list[str], processing: Processing | None) -> _Payload:
     """The payload as msgspec makes it plain; raises for whatever is not nearly so already."""
     inputs, outputs = _unfolded(span._inputs, "inputs", problems), _unfolded(span._outputs, "outputs", problems)
     values = (span._attributes, inputs, outputs)
-    attributes, inputs, outputs = msgspec.to_builtins(values, str_keys=True)
+    # Bytes would become base64, in which nobody finds a secret any more.
+    left = _BYTES if processing is not None else ()
+    attributes, inputs, outputs = msgspec.to_builtins(values, str_keys=True, builtin_types=left)
     events = []
     for event in _events(span, problems):
-        event.attributes = msgspec.to_builtins(event.attributes, str_keys=True)
+        event.attributes = msgspec.to_builtins(event.attributes, str_keys=True, builtin_types=left)
         events.append(event)
     return attributes, inputs, outputs, events
 
 
-def _mended(span: ActiveSpan, limits: Limits) -> NativeSpan:
-    plain = Plain(limits)
+def _mended(span: ActiveSpan, limits: Limits, processing: Processing | None) -> NativeSpan:
+    plain = Plain(limits, clean=None if processing is None else processing.redactor.text)
     attributes = plain(span._attributes, "attributes")
     inputs = plain(_unfolded(span._inputs, "inputs", plain.problems), "inputs")
     outputs = plain(_unfolded(span._outputs, "outputs", plain.problems), "outputs")
@@ -142,7 +167,9 @@ def _native(span: ActiveSpan, payload: _Payload, problems: list[str]) -> NativeS
     error = extra.error if extra is not None else None
     if extra is not None:
         problems.extend(extra.problems)
-    return NativeSpan(
+        if extra.tokens is not None:
+            attributes = {**_tokens(span, extra.tokens), **attributes}
+    native = NativeSpan(
         trace_id=f"{span._trace:032x}",
         span_id=f"{span._span:016x}",
         parent_id=f"{span._parent:016x}" if span._parent else None,
@@ -158,6 +185,15 @@ def _native(span: ActiveSpan, payload: _Payload, problems: list[str]) -> NativeS
         events=events,
         problems=problems,
     )
+    if extra is not None and extra.foreign is not None:
+        extra.foreign.complete(native)
+    return native
+
+
+def _tokens(span: ActiveSpan, tokens: Tokens) -> dict[str, Any]:
+    """The timeline of a stream; nothing of one that gave nothing."""
+    told = tokens.attributes(span._start)
+    return {**told, "first_token_ms": tokens.first_ms(span._start)} if told else told
 
 
 def _kind(kind: Any, problems: list[str]) -> Kind:
@@ -185,7 +221,7 @@ def _unfolded(value: Any, path: str, problems: list[str]) -> Any:
     """Inputs or outputs as they are meant: a call's arguments by name, a cut list with a note."""
     if type(value) is Call:
         return value.bound(problems)
-    if type(value) is Cut:
+    if isinstance(value, Cut):
         return value.told(path, problems)
     return value
 
@@ -205,5 +241,6 @@ def _told(what: dict[str, Any] | Raised) -> dict[str, Any]:
             "exception.type": what.type,
             "exception.message": what.message,
             "exception.stacktrace": stacktrace(what),
+            **(what.attributes or {}),
         }
     return what

@@ -16,6 +16,8 @@ from typing import Any, Final
 REPR_CHARS: Final = 1_000
 PROBLEMS: Final = 20
 _INT_BITS: Final = 63
+_MARGIN: Final = 2_000
+"""Longer than what a cut could go through the middle of."""
 
 
 class Limits:
@@ -38,8 +40,10 @@ NARROW: Final = Limits(chars=1 << 14, items=200, nodes=2_000, depth=12)
 class Plain:
     """Makes the values of one span plain, and remembers what it had to change."""
 
-    def __init__(self, limits: Limits = WIDE) -> None:
+    def __init__(self, limits: Limits = WIDE, *, clean: Callable[[str], str] | None = None) -> None:
         self.limits = limits
+        self._clean = clean
+        """Takes secrets out of text that is to be cut: of half a secret nobody knows what it is."""
         self.problems: list[str] = []
         self._nodes_left = limits.nodes
         self._open: set[int] = set()
@@ -66,7 +70,10 @@ class Plain:
         text = str.__str__(value)
         if len(text) > self.limits.chars:
             self.say(f"{path} was cut from {len(text)} to {self.limits.chars} characters")
-            text = f"{text[: self.limits.chars]}… [cut: {len(text)} characters]"
+            length, text = len(text), text[: self.limits.chars + _MARGIN]
+            if self._clean is not None:
+                text = self._clean(text)
+            text = f"{text[: self.limits.chars]}… [cut: {length} characters]"
         try:
             text.encode()
         except UnicodeEncodeError:

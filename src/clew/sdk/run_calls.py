@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from clew.sdk.ambient import NO_PARENT, parent_of
 from clew.sdk.calls import Call, Parameters
+from clew.sdk.faults import internal
 from clew.sdk.outbox import outbox
 from clew.sdk.run_context import begin, complain_of, enabled, inherited, is_handled
 from clew.sdk.run_parents import parent_span
-from clew.sdk.run_payload import as_dict, id_of, mapping_of, shown, tags_of, text_of
+from clew.sdk.run_payload import as_dict, id_of, mapping_of, shown, tags_of, taken, text_of
 from clew.sdk.runs import RunTree
 
 _EXTRA: Final = frozenset(
@@ -62,6 +63,13 @@ class RunRecipe:
             kwargs.pop("config", None)
         return RunCall(self, args, kwargs, extra)
 
+    def untraced(self, args: tuple[Any, ...], kwargs: dict[str, Any], fault: Exception) -> dict[str, Any]:
+        """Clew failed with *fault*: give the keywords with which the function is called all the same."""
+        internal(fault)
+        if self.run_at >= len(args):
+            return {**kwargs, "run_tree": None}
+        return kwargs
+
     @property
     def off(self) -> bool:
         """Whether no runs are made of it here: its own word counts before the context's."""
@@ -80,7 +88,7 @@ class RunCall:
         self.kwargs = kwargs
         self.run: RunTree | None = None
         self._begun = False
-        self.extra: Mapping[str, Any] = {} if extra is None or not isinstance(extra, Mapping) else extra
+        self.extra: Mapping[str, Any] = {} if extra is None else taken(extra)
         if self.extra:
             complain_of("langsmith_extra", self.extra, _EXTRA)
 
@@ -101,7 +109,7 @@ class RunCall:
         try:
             if not self.recipe.off:
                 run = self._begun_run()
-                self.run = run if run.__clew_span__ else None
+                self.run = run if run._span else None
         except Exception as error:
             self._failed(error)
         if self.recipe.run_at >= len(self.args):

@@ -7,52 +7,45 @@ the innermost `tracing_context`'s if that stands further in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from itertools import islice
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeVar
 
 from clew.sdk.ambient import NO_PARENT, SUPPRESSED, current, parent_of
 from clew.sdk.context import tracing_context as span_context
+from clew.sdk.faults import harmless, internal, nothing, once_more
+from clew.sdk.kept import is_a
 from clew.sdk.outbox import outbox
 from clew.sdk.run_parents import baggage_of, parent_span
 from clew.sdk.run_payload import id_of, mapping_of, shown, tags_of, text_of
+from clew.sdk.run_settings import Placed, Settings, place, settings_here, take_away
 from clew.sdk.runs import RUNS, RunTree, current_run, new_run, no_run
 
-
-class Settings(NamedTuple):
-    """What one `tracing_context` says."""
-
-    metadata: dict[str, Any]
-    tags: list[str]
-    enabled: bool | None
-    project: str | None
-    span: Any
-    """What was current right inside of it: runs under that inherit from here."""
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-SETTINGS: Final[ContextVar[Settings | None]] = ContextVar("clew_langsmith", default=None)
+MANY: Final = 100
 _OWN: Final = frozenset({"usage_metadata", "reference_example_id"})
-_SILENT: Final = frozenset(
-    {"client", "replicas", "address", "distributed_parent_id", "attachments", "_end_on_exit", "run_extra"}
-)
-
-
-def enabled() -> bool:
-    """Whether runs are made here."""
-    settings = SETTINGS.get()
-    return settings is None or settings.enabled is not False
+_SILENT: Final = frozenset({"client", "replicas", "address", "distributed_parent_id", "attachments", "run_extra"})
 
 
 def inherited() -> tuple[Mapping[str, Any], list[str]]:
     """Give the metadata and the tags that a run begins with here."""
-    settings = SETTINGS.get()
+    settings = settings_here()
     found = current()
     if settings is None or settings.span is not found:
         run = RUNS.get(found._span) if found is not None else None
         if run is not None:
             return handed_down(run), run.tags_below
     return (settings.metadata, settings.tags) if settings is not None else ({}, [])
+
+
+def enabled() -> bool:
+    """Whether runs are made here."""
+    settings = settings_here()
+    return settings is None or settings.enabled is not False
 
 
 def handed_down(run: RunTree | None) -> dict[str, Any]:
@@ -87,7 +80,7 @@ def begin(
     above = parent_span(parent)
     beside = RUNS.get(getattr(above, "_span", 0)) if above is not None else None
     merged = {**handed_down(beside), **mapping_of(metadata), **outer, **mapping_of(fixed)}
-    if project is None and (settings := SETTINGS.get()) is not None:
+    if project is None and (settings := settings_here()) is not None:
         project = settings.project
     return new_run(
         name, run_type, parent=above, inputs=inputs, metadata=merged, tags=tags, run_id=run_id, project=project
@@ -97,7 +90,7 @@ def begin(
 def complain_of(where: str, given: Any, known: frozenset[str] = frozenset()) -> None:
     """Say once of each that it was ignored; of what only LangSmith's service has a use for, nothing."""
     try:
-        for name in given:
+        for name in islice(given, MANY):
             if name not in known and name not in _SILENT:
                 outbox.complain(f"{where}:{name!r:.60}", f"{where} does not know {name!r:.60}; it was ignored")
     except Exception as error:
@@ -108,8 +101,9 @@ class tracing_context:  # noqa: N801  LangSmith's name
     """
     Set the parent, and what runs inherit, for a `with`.
 
-    *parent* is whatever `parent=` may be elsewhere; None leaves the current one, False begins new
-    traces. *enabled*=False makes no runs inside; Clew's own spans are made all the same.
+    Or for each call of a function that it decorates. *parent* is whatever `parent=` may be
+    elsewhere; None leaves the current one, False begins new traces. *enabled*=False makes no runs
+    inside; Clew's own spans are made all the same.
     """
 
     def __init__(
@@ -123,39 +117,87 @@ class tracing_context:  # noqa: N801  LangSmith's name
         **more: Any,
     ) -> None:
         self._given = (metadata, tags, enabled, project_name)
-        self._parent = more.pop("parent_run", None) if parent is None else parent
-        complain_of("tracing_context", more)
+        self._parent = parent
         self._context: Any = None
-        self._before: Settings | None = None
-        self._settings: Settings | None = None
+        self._placed: Placed | None = None
+        try:
+            above = more.pop("parent_run", None)
+            self._parent = above if parent is None else parent
+            complain_of("tracing_context", more)
+        except Exception as fault:
+            internal(fault)
+
+    def __call__(self, function: F) -> F:
+        """
+        Decorate a function: each call runs in a `with` of its own, and of a coroutine all of it.
+
+        An async generator function is left as it is but for the making of the generator.
+        """
+        import inspect
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def in_context(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+        elif inspect.isgeneratorfunction(function):
+
+            @wraps(function)
+            def in_context(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return (yield from function(*args, **kwargs))
+
+        else:
+
+            @wraps(function)
+            def in_context(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return function(*args, **kwargs)
+
+        return in_context  # type: ignore[return-value]
+
+    def _again(self) -> tracing_context:
+        metadata, tags, enabled, project = self._given
+        return tracing_context(parent=self._parent, metadata=metadata, tags=tags, enabled=enabled, project_name=project)
 
     def __enter__(self) -> None:
         try:
             above = parent_span(self._parent)
             metadata, tags = self._inherited(above)
+            given_metadata, given_tags, wanted, project = self._given
+            before = settings_here()
             self._context = span_context(above)
             self._context.__enter__()
-            given_metadata, given_tags, wanted, project = self._given
-            self._before = before = SETTINGS.get()
-            self._settings = Settings(
-                {**metadata, **mapping_of(given_metadata)},
-                sorted({*tags, *tags_of(given_tags)}),
-                wanted if wanted is not None or before is None else before.enabled,
-                text_of(project),
-                current(),
+            self._placed = place(
+                Settings(
+                    {**metadata, **mapping_of(given_metadata)},
+                    sorted({*tags, *tags_of(given_tags)}),
+                    wanted if wanted is not None or before is None else before.enabled,
+                    text_of(project),
+                    current(),
+                ),
+                self._context.hold,
             )
-            SETTINGS.set(self._settings)
         except Exception as error:
             outbox.complain("tracing_context", f"tracing_context was not set as a whole: {shown(error)}")
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Like a span: what somebody else has set since then is not ours to undo.
-        if self._settings is not None and SETTINGS.get() is self._settings:
-            SETTINGS.set(self._before)
+        try:
+            self._leave()
+        except BaseException as fault:
+            once_more(self._leave, fault)
+
+    def _leave(self) -> None:
+        if self._placed is not None:
+            take_away(self._placed)
+            self._placed = None
         if self._context is not None:
-            self._context.__exit__(exc_type, exc, traceback)
+            self._context.__exit__()
+            self._context = None
 
     def _inherited(self, above: Any) -> tuple[Mapping[str, Any], list[str]]:
         """What the parent hands down: it runs here, or wrote it into its headers."""
@@ -163,7 +205,7 @@ class tracing_context:  # noqa: N801  LangSmith's name
             return {}, []
         if above is None:
             return inherited()
-        if isinstance(self._parent, Mapping):
+        if is_a(self._parent, Mapping):
             baggage = baggage_of(self._parent)
             return baggage.metadata, baggage.tags
         run = RUNS.get(getattr(parent_of(above), "_span", 0))
@@ -175,7 +217,8 @@ class trace:  # noqa: N801  LangSmith's name
     A run for a `with` or an `async with`, which gives its `RunTree`.
 
     An exception that leaves it is the run's error, unless it is one of *exceptions_to_handle*;
-    it goes on untouched in either case.
+    it goes on untouched in either case. With *_end_on_exit*=False the run stays open when the `with`
+    is left, to be ended by its `end()` and sent by its `patch()`.
     """
 
     def __init__(
@@ -199,25 +242,43 @@ class trace:  # noqa: N801  LangSmith's name
         self.inputs = inputs
         self.extra = extra
         self.project_name = project_name
-        self.parent = more.pop("run_tree", None) if parent is None else parent
+        self.parent = parent
+        self._stays_open = False
         self.tags = tags
         self.metadata = metadata
         self.run_id = run_id
         self.reference_example_id = reference_example_id
         self.exceptions_to_handle = exceptions_to_handle
-        complain_of("trace", more)
         self.new_run: RunTree | None = None
+        self._current: Any = None
+        try:
+            above = more.pop("run_tree", None)
+            self.parent = above if parent is None else parent
+            self._stays_open = not more.pop("_end_on_exit", True)
+            complain_of("trace", more)
+        except Exception as fault:
+            internal(fault)
 
     # The span is entered in a function of this name, which the rules for generators see through.
     def __enter__(self) -> RunTree:
-        self.new_run = run = self._begin()
-        run.__clew_span__.__enter__()
-        return run
+        try:
+            self.new_run = run = self._begin()
+            self._current = span_context(run) if self._stays_open and run._span else run._span
+            self._current.__enter__()
+            return run  # noqa: TRY300  a fault in any of it gives the same
+        except Exception as fault:
+            internal(fault)
+            return self.new_run or no_run(self.name, self.run_type, self.inputs)
 
     async def __aenter__(self) -> RunTree:
-        self.new_run = run = self._begin()
-        run.__clew_span__.__enter__()
-        return run
+        try:
+            self.new_run = run = self._begin()
+            self._current = span_context(run) if self._stays_open and run._span else run._span
+            self._current.__enter__()
+            return run  # noqa: TRY300  a fault in any of it gives the same
+        except Exception as fault:
+            internal(fault)
+            return self.new_run or no_run(self.name, self.run_type, self.inputs)
 
     def __exit__(
         self,
@@ -225,16 +286,26 @@ class trace:  # noqa: N801  LangSmith's name
         exc: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        try:
+            self._leave(exc)
+        except BaseException as fault:
+            once_more(partial(self._leave, exc), fault)
+
+    def _leave(self, exc: BaseException | None) -> None:
         run = self.new_run
-        if run is None:
+        if run is None or self._current is None:
             return
-        if exc is not None and not is_handled(exc, self.exceptions_to_handle):
+        failed = exc is not None and not is_handled(exc, self.exceptions_to_handle)
+        if self._stays_open:
+            self._current.__exit__()
+            run.left_open(exc if failed else None)
+        elif failed and exc is not None:
             run.raised(exc)
             run.finish(exc)
-            run.__clew_span__.__exit__(exc_type, exc, traceback)
+            self._current.__exit__(type(exc), exc, None)
         else:
             run.finish(None)
-            run.__clew_span__.__exit__(None, None, None)
+            self._current.__exit__(None, None, None)
 
     async def __aexit__(
         self,
@@ -242,7 +313,10 @@ class trace:  # noqa: N801  LangSmith's name
         exc: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        self.__exit__(exc_type, exc, traceback)
+        try:
+            self._leave(exc)
+        except BaseException as fault:
+            once_more(partial(self._leave, exc), fault)
 
     def _begin(self) -> RunTree:
         try:
@@ -277,11 +351,12 @@ def is_handled(error: BaseException, handled: Any) -> bool:
         return False
 
 
+@harmless(dict)
 def get_tracing_context(context: Any = None) -> dict[str, Any]:
     """Give what is set here, as the arguments of `tracing_context`. *context* is a copied one, or None for this."""
     if context is not None:
         return context.copy().run(get_tracing_context)  # type: ignore[no-any-return]
-    settings = SETTINGS.get()
+    settings = settings_here()
     metadata, tags = inherited()
     return {
         "parent": current_run(),
@@ -296,6 +371,7 @@ def get_tracing_context(context: Any = None) -> dict[str, Any]:
     }
 
 
+@harmless(nothing)
 def set_run_metadata(**metadata: Any) -> None:
     """Add to the metadata of the current run; outside of any it is complained of once."""
     run = current_run()

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from clew.errors import MalformedId
 from clew.sdk.ambient import NO_PARENT, SpanContext
+from clew.sdk.kept import is_a
 from clew.sdk.outbox import outbox
 from clew.sdk.run_payload import shown
 
@@ -51,14 +52,14 @@ def parent_span(parent: Any) -> Any:
 
 
 def _span_of(parent: Any) -> Any:
-    if isinstance(parent, (str, bytes)):
-        return _from_text(parent.decode() if isinstance(parent, bytes) else parent)
-    if isinstance(parent, Mapping):
+    if is_a(parent, (str, bytes)):
+        return _from_text(parent.decode() if is_a(parent, bytes) else parent)
+    if is_a(parent, Mapping):
         return _from_headers(parent)
     if hasattr(parent, "__clew_span__"):
         return parent.__clew_span__
     order = getattr(parent, "dotted_order", None)
-    return _from_text(order) if isinstance(order, str) and order else parent
+    return _from_text(order) if is_a(order, str) and order else parent
 
 
 def _from_text(text: str) -> SpanContext | None:
@@ -89,7 +90,7 @@ def header(headers: Mapping[Any, Any], wanted: str) -> str | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return value.decode("latin-1") if is_a(value, bytes) else str(value)
 
 
 def span_context_of(dotted_order: str) -> SpanContext:
@@ -124,7 +125,7 @@ def given_uuid(value: Any) -> UUID | None:
     if value is None:
         return None
     try:
-        found = value if isinstance(value, UUID) else UUID(str(value))
+        found = value if is_a(value, UUID) else UUID(str(value))
     except Exception:
         outbox.complain("run_id", "run_id= ignored: it is no UUID")
         return None

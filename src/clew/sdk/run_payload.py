@@ -7,16 +7,18 @@ Users pass anything. What is no dict, no list of tags or no metadata is made one
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from clew.sdk.calls import Call
-from clew.sdk.kept import Cut
+from clew.sdk.kept import Cut, is_a
 from clew.sdk.outbox import outbox
 
 KINDS: Final = {
     "llm": "generation", "chat_model": "generation", "retriever": "retrieval", "tool": "tool",
     "embedding": "embedding", "chain": "chain", "prompt": "chain", "parser": "chain",
 }  # fmt: skip
+KEPT_TAGS: Final = 1_000
 RUN_TYPES: Final = {"generation": "llm", "retrieval": "retriever"}
 _PLAIN: Final = frozenset({"llm", "retriever", "tool", "embedding", "chain"})
 _SESSIONS: Final = ("session_id", "thread_id", "conversation_id")
@@ -45,24 +47,35 @@ def attributes_of(run: Any) -> dict[str, Any]:
         if metadata.get(name) is not None:
             found.setdefault("session_id", str(metadata[name]))
     usage = run.outputs.get("usage_metadata") or metadata.get("usage_metadata")
-    if usage is not None and isinstance(usage, Mapping):
+    if usage is not None and is_a(usage, Mapping):
         for name, attribute in _USAGE.items():
             if usage.get(name) is not None:
                 found.setdefault(attribute, usage[name])
     return found
 
 
+def taken(value: Any) -> dict[Any, Any]:
+    """Give a copy of *value* if it is a mapping that can be read, and an empty one if not."""
+    if is_a(value, dict):
+        return dict.copy(value)
+    try:
+        return dict(value) if is_a(value, Mapping) else {}
+    except Exception:
+        return {}
+
+
 def as_dict(value: Any, key: str = "output") -> dict[str, Any]:
     """Give *value* as LangSmith keeps payloads: a dict, or one made of it."""
-    if isinstance(value, dict):
-        return value
+    if is_a(value, dict):
+        given: dict[str, Any] = value
+        return given
     if value is None:
         return {}
     try:
-        if not isinstance(value, type) and callable(dump := getattr(value, "model_dump", None)):
+        if not is_a(value, type) and callable(dump := getattr(value, "model_dump", None)):
             made = dump(exclude_none=True, mode="json")
-            return made if isinstance(made, dict) else {key: value}
-        return dict(value) if isinstance(value, Mapping) else {key: value}
+            return made if is_a(made, dict) else {key: value}
+        return dict(value) if is_a(value, Mapping) else {key: value}
     except Exception:
         return {key: value}
 
@@ -72,15 +85,23 @@ def tags_of(value: Any) -> list[str]:
     if value is None:
         return []
     try:
-        return [value] if isinstance(value, str) else [str(tag) for tag in value]
-    except Exception:
-        outbox.complain("tags", f"tags= ignored: want texts, got {type(value).__name__}")
-        return []
+        if is_a(value, str):
+            return [str.__str__(value)]
+        # What is neither of these may be without an end, or is the user's to iterate.
+        if is_a(value, (list, tuple, set, frozenset)):
+            return [str(tag) for tag in islice(value, KEPT_TAGS)]
+    except Exception:  # noqa: S110  said below
+        pass
+    outbox.complain("tags", f"tags= ignored: want texts, got {type(value).__name__}")
+    return []
 
 
 def text_of(value: Any) -> str | None:
     """Give *value* if it is a text with something in it, else None."""
-    return value if isinstance(value, str) and value else None
+    if type(value) is not str:
+        # A subclass's own methods are the user's, and may raise where it is hashed or measured.
+        value = str.__str__(value) if is_a(value, str) else None
+    return value or None
 
 
 def id_of(value: Any) -> str | None:
@@ -101,28 +122,30 @@ def shown(value: Any) -> str:
 
 def list_of(value: Any) -> list[Any]:
     """Give *value* as a list; an empty one if it is none."""
-    return list(value) if isinstance(value, (list, tuple)) else []
+    return list(value) if is_a(value, (list, tuple)) else []
 
 
 def mapping_of(value: Any) -> Mapping[str, Any]:
     """Give *value* as metadata: itself if it is a mapping."""
     if value is None:
         return {}
+    if type(value) is dict:
+        return value
     # Asking whether it is some mapping takes longer than all the rest.
-    if type(value) is not dict and not isinstance(value, Mapping):
+    if not is_a(value, Mapping):
         outbox.complain("metadata", f"metadata= ignored: want a dict, got {type(value).__name__}")
         return {}
-    return value
+    return taken(value)
 
 
 def plain_of(value: Any) -> Any:
     """Give a span's payload as the user gave it."""
     if type(value) is Call:
         return value.bound([])
-    return value.first if type(value) is Cut else value
+    return value.told("value", []) if is_a(value, Cut) else value
 
 
 def part_of(mapping: Any, key: str) -> dict[str, Any]:
     """Give a copy of the dict under *key*; an empty one if there is none."""
-    found = mapping.get(key) if isinstance(mapping, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
+    found = mapping.get(key) if is_a(mapping, Mapping) else None
+    return dict(found) if found is not None and is_a(found, Mapping) else {}

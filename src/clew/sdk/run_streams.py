@@ -8,9 +8,9 @@ span current during each step and not between them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, NoReturn
 
+from clew.sdk.faults import internal
 from clew.sdk.generators import drive, drive_async
 from clew.sdk.outbox import outbox
 from clew.sdk.span import ActiveSpan, nothing_span
@@ -25,6 +25,9 @@ class Stream:
         self._call = call
         self._make = make
         self._source: Any = None
+        self._send: Any = None
+        self._throw: Any = None
+        self._close: Any = None
         self._items: list[Any] = []
         self._count = 0
         self._over = False
@@ -32,20 +35,28 @@ class Stream:
     def begin(self) -> ActiveSpan:
         """Begin the run, at the first step; the function is called here, as it may want the run."""
         run = self._call.begin()
-        return run.__clew_span__ if run is not None else nothing_span()
+        return run._span if run is not None else nothing_span()
 
     def source(self) -> Any:
         """What is asked for items."""
         if self._source is None:
-            self._source = self._make()
+            self._source = source = self._make()
+            # Asked for in this way and not by `hasattr`, which like every call could fail.
+            try:
+                self._send, self._throw = source.send, source.throw
+            except AttributeError:
+                self._send = self._throw = None  # A mere iterator.
+            try:
+                self._close = source.close
+            except AttributeError:
+                self._close = None
         return self._source
 
-    def note(self, item: Any) -> Any:
-        """Keep *item* for the outputs, as far as they are kept, and hand it on."""
+    def note(self, item: Any) -> None:
+        """Keep *item* for the outputs, as far as they are kept."""
         self._count += 1
         if self._call.run is not None and self._count <= KEPT_ITEMS:
             self._items.append(self._call.chunk(item))
-        return item
 
     def finish(self, error: BaseException | None = None, result: Any = None) -> None:
         """The stream is over; the first time counts."""
@@ -59,81 +70,150 @@ class Stream:
         call = self._call
         call.finish(call.reduced(items), error)
         if call.run is not None:
-            call.run.__clew_span__.__exit__(type(error) if error is not None else None, error, None)
+            call.run._span.__exit__(type(error) if error is not None else None, error, None)
             call.close()
 
     def send(self, value: Any) -> Any:
         """Make one step, as a generator does."""
         try:
             source = self.source()
-            return self.note(source.send(value) if hasattr(source, "send") else next(source))
+            item = self._send(value) if self._send is not None else next(source)
         except StopIteration as stop:
-            self.finish(result=stop.value)
+            try:
+                self.finish(result=stop.value)
+            except Exception as fault:
+                internal(fault)
             raise
         except BaseException as error:
-            self.finish(error)
+            try:
+                self.finish(error)
+            except Exception as fault:
+                internal(fault)
             raise
+        try:
+            self.note(item)
+        except Exception as fault:
+            internal(fault)
+        return item
 
     def throw(self, error: BaseException) -> Any:
         """Make one step with an exception, which a mere iterator has no use for."""
         try:
-            source = self.source()
-            return self.note(source.throw(error) if hasattr(source, "throw") else _raise(error))
+            self.source()
+            item = self._throw(error) if self._throw is not None else _raise(error)
         except StopIteration as stop:
-            self.finish(result=stop.value)
+            try:
+                self.finish(result=stop.value)
+            except Exception as fault:
+                internal(fault)
             raise
         except BaseException as raised:
-            self.finish(raised)
+            try:
+                self.finish(raised)
+            except Exception as fault:
+                internal(fault)
             raise
+        try:
+            self.note(item)
+        except Exception as fault:
+            internal(fault)
+        return item
 
     def close(self) -> None:
         """Break it off: no failure."""
         try:
-            if self._source is not None and hasattr(self._source, "close"):
-                self._source.close()
+            if self._close is not None:
+                self._close()
         except BaseException as error:
-            self.finish(error)
+            try:
+                self.finish(error)
+            except Exception as fault:
+                internal(fault)
             raise
-        self.finish()
+        try:
+            self.finish()
+        except Exception as fault:
+            internal(fault)
 
 
 class AsyncStream(Stream):
     """The same, awaited."""
 
+    def source(self) -> Any:
+        """What is asked for items."""
+        if self._source is None:
+            self._source = source = self._make()
+            try:
+                self._send, self._throw = source.asend, source.athrow
+            except AttributeError:
+                self._send = self._throw = None
+            try:
+                self._close = source.aclose
+            except AttributeError:
+                self._close = None
+        return self._source
+
     async def asend(self, value: Any) -> Any:
         """Make one step, as an async generator does."""
         try:
             source = self.source()
-            step = source.asend(value) if hasattr(source, "asend") else source.__anext__()
-            return self.note(await step)
+            item = await (self._send(value) if self._send is not None else source.__anext__())
         except StopAsyncIteration:
-            self.finish()
+            try:
+                self.finish()
+            except Exception as fault:
+                internal(fault)
             raise
         except BaseException as error:
-            self.finish(error)
+            try:
+                self.finish(error)
+            except Exception as fault:
+                internal(fault)
             raise
+        try:
+            self.note(item)
+        except Exception as fault:
+            internal(fault)
+        return item
 
     async def athrow(self, error: BaseException) -> Any:
         """Make one step with an exception."""
         try:
-            source = self.source()
-            return self.note(await source.athrow(error) if hasattr(source, "athrow") else _raise(error))
+            self.source()
+            item = await self._throw(error) if self._throw is not None else _raise(error)
         except StopAsyncIteration:
-            self.finish()
+            try:
+                self.finish()
+            except Exception as fault:
+                internal(fault)
             raise
         except BaseException as raised:
-            self.finish(raised)
+            try:
+                self.finish(raised)
+            except Exception as fault:
+                internal(fault)
             raise
+        try:
+            self.note(item)
+        except Exception as fault:
+            internal(fault)
+        return item
 
     async def aclose(self) -> None:
         """Break it off: no failure."""
         try:
-            if self._source is not None and hasattr(self._source, "aclose"):
-                await self._source.aclose()
+            if self._close is not None:
+                await self._close()
         except BaseException as error:
-            self.finish(error)
+            try:
+                self.finish(error)
+            except Exception as fault:
+                internal(fault)
             raise
-        self.finish()
+        try:
+            self.finish()
+        except Exception as fault:
+            internal(fault)
 
 
 def _raise(error: BaseException) -> NoReturn:
@@ -157,8 +237,10 @@ class Traced:
         return f"Traced({self._clew_returned!r})"
 
     def __del__(self) -> None:
-        with suppress(AttributeError):
+        try:
             self._clew_stream.finish()
+        except Exception as fault:  # It may not even have been made.
+            internal(fault)
 
 
 class TracedIterator(Traced):
@@ -181,7 +263,10 @@ class TracedIterator(Traced):
         try:
             return self._clew_returned.__exit__(*raised)
         finally:
-            self._clew_stream.finish(raised[1])
+            try:
+                self._clew_stream.finish(raised[1])
+            except Exception as fault:
+                internal(fault)
 
 
 class TracedAsyncIterator(Traced):
@@ -204,4 +289,7 @@ class TracedAsyncIterator(Traced):
         try:
             return await self._clew_returned.__aexit__(*raised)
         finally:
-            self._clew_stream.finish(raised[1])
+            try:
+                self._clew_stream.finish(raised[1])
+            except Exception as fault:
+                internal(fault)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, Final, TypeVar, overload
 
+from clew.sdk.faults import internal, once_more
 from clew.sdk.generators import drive, drive_async
 from clew.sdk.run_calls import RunCall, RunRecipe
 from clew.sdk.run_context import complain_of
 from clew.sdk.run_streams import AsyncStream, Stream, TracedAsyncIterator, TracedIterator
+from clew.sdk.span import NOTHING, ActiveSpan, leave_anyway
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,19 +45,46 @@ def traceable(*args: Any, **options: Any) -> Any:
     *process_outputs*, *process_chunk* (what is kept instead of what was), *enabled*,
     *exceptions_to_handle* (which are no failure), *project_name*. A call takes `langsmith_extra=`.
     """
-    run_type = args[0] if args and isinstance(args[0], str) else options.get("run_type")
-    options.pop("run_type", None)
-    if run_type is None or (isinstance(run_type, str) and not run_type):
-        run_type = "chain"
-    known = {name: options.pop(name, None) for name in _OPTIONS}
-    complain_of("traceable", options, _SERVICE)
+    run_type: Any = "chain"
+    known: dict[str, Any] = {}
 
     def decorate(function: Any) -> Any:
-        if isinstance(function, (staticmethod, classmethod)):
-            return type(function)(decorate(function.__func__))
-        return _wrapped(function, RunRecipe(function, run_type, known))
+        try:
+            if isinstance(function, (staticmethod, classmethod)):
+                return type(function)(decorate(function.__func__))
+            return _wrapped(function, RunRecipe(function, run_type, known))
+        except Exception as fault:
+            internal(fault)
+            return _untraced(function)
 
-    return decorate(args[0]) if args and not isinstance(args[0], str) else decorate
+    function = args[0] if args and type(args[0]) is not str else None
+    try:
+        if isinstance(function, str):
+            function = None
+        given = args[0] if args and function is None else options.pop("run_type", None)
+        options.pop("run_type", None)
+        run_type = "chain" if given is None or given == "" else given
+        known = {name: options.pop(name, None) for name in _OPTIONS}
+        complain_of("traceable", options, _SERVICE)
+    except Exception as fault:
+        internal(fault)
+        known = {**dict.fromkeys(_OPTIONS), **known}
+    try:
+        return decorate if function is None else decorate(function)
+    except Exception as fault:
+        internal(fault)
+        return _untraced(function)
+
+
+def _untraced(function: Any) -> Any:
+    """Better untraced than not there; it still takes what callers of a traceable function may give."""
+    if isinstance(function, (staticmethod, classmethod)):
+        return function
+
+    def untraced(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:  # noqa: ARG001
+        return function(*args, **kwargs)
+
+    return untraced
 
 
 def is_traceable_function(function: Any) -> bool:
@@ -89,62 +118,96 @@ def _wrapped(function: Any, recipe: RunRecipe) -> Any:
 
 def _around_function(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
     def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra)
-        run = call.begin()
-        if run is None:
-            return function(*args, **call.kwargs)
+        # As a `with` of the run, but that nothing of it can keep the function from its caller.
+        span, call = NOTHING, None
         try:
-            with run.__clew_span__:
-                try:
-                    result = function(*args, **call.kwargs)
-                except BaseException as error:
-                    call.finish(None, error)
-                    raise
-                call.finish(result)
-                return result
-        finally:
-            call.close()
+            call = recipe.call(args, kwargs, langsmith_extra)
+            run = call.begin()
+            kwargs = call.kwargs
+            if run is not None:
+                span = run._span
+                span.__enter__()
+        except Exception as fault:
+            kwargs = recipe.untraced(args, kwargs, fault)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                _over(call, span, None, error)
+            except BaseException as fault:
+                leave_anyway(span, fault)
+            raise
+        try:
+            _over(call, span, result, None)
+        except BaseException as fault:
+            leave_anyway(span, fault)
+        return result
 
     return wrapper
 
 
 def _around_coroutine(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
     async def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra)
-        run = call.begin()
-        if run is None:
-            return await function(*args, **call.kwargs)
+        # As a `with` of the run, but that nothing of it can keep the function from its caller.
+        span, call = NOTHING, None
         try:
-            with run.__clew_span__:
-                try:
-                    result = await function(*args, **call.kwargs)
-                except BaseException as error:
-                    call.finish(None, error)
-                    raise
-                call.finish(result)
-                return result
-        finally:
-            call.close()
+            call = recipe.call(args, kwargs, langsmith_extra)
+            run = call.begin()
+            kwargs = call.kwargs
+            if run is not None:
+                span = run._span
+                span.__enter__()
+        except Exception as fault:
+            kwargs = recipe.untraced(args, kwargs, fault)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                _over(call, span, None, error)
+            except BaseException as fault:
+                leave_anyway(span, fault)
+            raise
+        try:
+            _over(call, span, result, None)
+        except BaseException as fault:
+            leave_anyway(span, fault)
+        return result
 
     return wrapper
 
 
 def _around_generator(recipe: RunRecipe) -> Callable[..., Any]:
     def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
-        stream: Any = Stream(call, _made(call))
-        return drive(stream, stream.begin, capture=False)
+        try:
+            call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
+            stream: Any = Stream(call, _made(call))
+            begin = stream.begin
+        except Exception as fault:
+            return recipe.function(*args, **recipe.untraced(args, kwargs, fault))
+        return drive(stream, begin, capture=False)
 
     return wrapper
 
 
 def _around_async_generator(recipe: RunRecipe) -> Callable[..., Any]:
     def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
-        stream: Any = AsyncStream(call, _made(call))
-        return drive_async(stream, stream.begin, capture=False)
+        try:
+            call = recipe.call(args, kwargs, langsmith_extra).fix_parent()
+            stream: Any = AsyncStream(call, _made(call))
+            begin = stream.begin
+        except Exception as fault:
+            return recipe.function(*args, **recipe.untraced(args, kwargs, fault))
+        return drive_async(stream, begin, capture=False)
 
     return wrapper
+
+
+def _over(call: RunCall | None, span: ActiveSpan, result: Any, error: BaseException | None) -> None:
+    """The call has ended: hand over what came of it, and leave the span."""
+    if call is not None:
+        call.finish(result, error)
+        span.__exit__(type(error) if error is not None else None, error, None)
+        call.close()
 
 
 def _made(call: RunCall) -> Callable[[], Any]:
@@ -154,26 +217,70 @@ def _made(call: RunCall) -> Callable[[], Any]:
 
 def _around_stream(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
     def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra)
-        run = call.begin()
-        if run is None:
-            return function(*args, **call.kwargs)
-        with _Calling(call):
-            returned = function(*args, **call.kwargs)
-        return _streamed(call, returned, to_await=False)
+        call, calling = None, None
+        try:
+            call = recipe.call(args, kwargs, langsmith_extra)
+            run = call.begin()
+            kwargs = call.kwargs
+            if run is not None:
+                calling = _Calling(call)
+                calling.__enter__()
+        except Exception as fault:
+            kwargs = recipe.untraced(args, kwargs, fault)
+        if call is None or calling is None:
+            return function(*args, **kwargs)
+        try:
+            returned = function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                calling.__exit__(type(error), error, None)
+            except BaseException as fault:
+                once_more(calling.leave, fault)
+            raise
+        try:
+            calling.__exit__(None, None, None)
+        except BaseException as fault:
+            once_more(calling.leave, fault)
+        try:
+            return _streamed(call, returned, to_await=False)
+        except Exception as fault:
+            internal(fault)
+            return returned
 
     return wrapper
 
 
 def _around_async_stream(function: Callable[..., Any], recipe: RunRecipe) -> Callable[..., Any]:
     async def wrapper(*args: Any, langsmith_extra: Any = None, **kwargs: Any) -> Any:
-        call = recipe.call(args, kwargs, langsmith_extra)
-        run = call.begin()
-        if run is None:
-            return await function(*args, **call.kwargs)
-        with _Calling(call):
-            returned = await function(*args, **call.kwargs)
-        return _streamed(call, returned, to_await=True)
+        call, calling = None, None
+        try:
+            call = recipe.call(args, kwargs, langsmith_extra)
+            run = call.begin()
+            kwargs = call.kwargs
+            if run is not None:
+                calling = _Calling(call)
+                calling.__enter__()
+        except Exception as fault:
+            kwargs = recipe.untraced(args, kwargs, fault)
+        if call is None or calling is None:
+            return await function(*args, **kwargs)
+        try:
+            returned = await function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                calling.__exit__(type(error), error, None)
+            except BaseException as fault:
+                once_more(calling.leave, fault)
+            raise
+        try:
+            calling.__exit__(None, None, None)
+        except BaseException as fault:
+            once_more(calling.leave, fault)
+        try:
+            return _streamed(call, returned, to_await=True)
+        except Exception as fault:
+            internal(fault)
+            return returned
 
     return wrapper
 
@@ -190,11 +297,15 @@ class _Calling:
     def __enter__(self) -> None:
         self._context.__enter__()
 
+    def leave(self) -> None:
+        """Have it current no more."""
+        self._context.__exit__(None, None, None)
+
     def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
         self._context.__exit__(exc_type, exc, traceback)
         if exc is not None and (run := self._call.run) is not None:
             self._call.finish(None, exc)
-            run.__clew_span__.__exit__(exc_type, exc, traceback)
+            run._span.__exit__(exc_type, exc, traceback)
             self._call.close()
 
 

@@ -17,6 +17,8 @@ from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 from clew.sdk.ambient import NO_PARENT, SUPPRESSED, SpanContext, current, parent_of
+from clew.sdk.faults import harmless, nothing
+from clew.sdk.kept import is_a
 from clew.sdk.outbox import outbox
 from clew.sdk.run_parents import (
     LOW,
@@ -45,6 +47,13 @@ from clew.sdk.run_payload import (
 )
 from clew.sdk.span import ActiveSpan, nothing_span
 
+KEPT_CHILDREN: Final = 1000
+
+
+def _now() -> datetime:
+    return moment(time_ns())
+
+
 RUNS: Final[WeakValueDictionary[int, RunTree]] = WeakValueDictionary()
 """The run of each span that has one, by span id, while somebody holds the run."""
 
@@ -57,6 +66,7 @@ class RunTree:
     `post()` is not needed. Unknown arguments are ignored, as LangSmith does.
     """
 
+    @harmless(nothing)
     def __init__(
         self,
         name: str | None = None,
@@ -111,6 +121,7 @@ class RunTree:
         self._done = False
         self._keeps_outputs = False
         self._ended_at = 0
+        self._left_at = 0
         self._inputs: dict[str, Any] | None = None
         self._outputs: dict[str, Any] | None = None
         self._error: str | None = None
@@ -126,7 +137,8 @@ class RunTree:
         self.tags_below = list(self.tags)
         """The tags that runs inside start with; `add_tags` does not reach them."""
         self.events: list[Any] = []
-        self.child_runs: list[RunTree] = []  # Not filled: a run would keep all below it in memory.
+        self.child_runs: list[RunTree] = []
+        """The runs right below, as they began: the first 1,000, and no spans of Clew's own."""
         self.client = self.ls_client = None
         self.extra: dict[str, Any] = {"metadata": _Handed(self) if self.is_view else {}}
         if metadata:
@@ -134,6 +146,8 @@ class RunTree:
         self._span: Any = span if span is not None else self._begin(parent, inputs, start_time)
         if self._span._span:
             RUNS[self._span._span] = self
+            if span is None and self._above is not None:
+                _make_known(self, RUNS.get(self._above._span))
 
     def _begin(self, parent: Any, inputs: Any, start_time: datetime | None) -> ActiveSpan:
         self._above = above = parent_of(parent)
@@ -159,6 +173,7 @@ class RunTree:
     # What it is.
 
     @property
+    @harmless(uuid4)
     def id(self) -> UUID:
         """The run's UUID; its last 8 bytes are the span id."""
         if self._id is None:
@@ -167,17 +182,20 @@ class RunTree:
         return self._id
 
     @property
+    @harmless(uuid4)
     def trace_id(self) -> UUID:
         """The trace's UUID: the 16 bytes of its trace id. For a root it is the run's own id."""
         return UUID(int=self._span._trace) if self._span._trace else self.id
 
     @property
+    @harmless(nothing)
     def parent_run(self) -> RunTree | None:
         """The run above; None for a root."""
         above = self._above
         return run_of(above) if above is not None and above is not SUPPRESSED and above._span else None
 
     @property
+    @harmless(nothing)
     def parent_run_id(self) -> UUID | None:
         """The id of the run above; None for a root."""
         above = self.parent_run
@@ -187,6 +205,7 @@ class RunTree:
         return run_uuid(self._span._trace, parent) if parent else None
 
     @property
+    @harmless(str)
     def dotted_order(self) -> str:
         """The runs from the root down to this one, as LangSmith writes them."""
         if self._dotted is None:
@@ -200,11 +219,13 @@ class RunTree:
         return self._dotted
 
     @property
+    @harmless(_now)
     def start_time(self) -> datetime:
         """When it began, UTC."""
         return moment(self._started_ns)
 
     @property
+    @harmless(nothing)
     def end_time(self) -> datetime | None:
         """When it ended, UTC; None while it runs."""
         if not self._ended_at:
@@ -212,6 +233,7 @@ class RunTree:
         return moment(time_ns() - perf_counter_ns() + self._ended_at)
 
     @end_time.setter
+    @harmless(nothing)
     def end_time(self, value: datetime | None) -> None:
         with suppress(Exception):
             self._ended_at = 0 if value is None else _monotonic(value)
@@ -222,6 +244,7 @@ class RunTree:
         return self._name  # type: ignore[no-any-return]
 
     @name.setter
+    @harmless(nothing)
     def name(self, value: str) -> None:
         self._name = value
         if isinstance(self._span, ActiveSpan) and not self._done:
@@ -233,22 +256,25 @@ class RunTree:
         return self._type  # type: ignore[no-any-return]
 
     @run_type.setter
+    @harmless(nothing)
     def run_type(self, value: str) -> None:
         self._type = value
         if isinstance(self._span, ActiveSpan) and not self._done:
             self._span.kind = kind_of(value)
 
     @property
+    @harmless(dict)
     def metadata(self) -> dict[str, Any]:
         """What becomes the span's attributes."""
         # Both are the user's to set, to whatever it may be.
-        if not isinstance(self.extra, dict):
+        if not is_a(self.extra, dict):
             self.extra = {}
-        if not isinstance(self.extra.get("metadata"), dict):
+        if not is_a(self.extra.get("metadata"), dict):
             self.extra["metadata"] = _Handed(self) if self.is_view else {}
         return self.extra["metadata"]  # type: ignore[no-any-return]
 
     @property
+    @harmless(dict)
     def inputs(self) -> dict[str, Any]:
         """What went in."""
         if self._inputs is None:
@@ -256,11 +282,13 @@ class RunTree:
         return self._inputs
 
     @inputs.setter
+    @harmless(nothing)
     def inputs(self, value: Any) -> None:
         self._inputs = as_dict(value, "input")
         self._hand_on()
 
     @property
+    @harmless(dict)
     def outputs(self) -> dict[str, Any]:
         """What came out; a result that is no dict is under "output"."""
         if self._outputs is None:
@@ -268,16 +296,19 @@ class RunTree:
         return self._outputs
 
     @outputs.setter
+    @harmless(nothing)
     def outputs(self, value: Any) -> None:
         self._outputs = as_dict(value)
         self._hand_on()
 
     @property
+    @harmless(nothing)
     def error(self) -> str | None:
         """Why it failed; None if it did not."""
         return self._error if self._error is not None else self._raised
 
     @error.setter
+    @harmless(nothing)
     def error(self, value: str | None) -> None:
         self._error = value
         if value is not None:
@@ -285,31 +316,37 @@ class RunTree:
 
     # What is said of it.
 
+    @harmless(nothing)
     def add_tags(self, tags: Sequence[str] | str) -> None:
         """Add one tag or several."""
         self.tags = [*tags_of(self.tags), *tags_of(tags)]
         self._hand_on()
 
+    @harmless(nothing)
     def add_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Add to the metadata."""
         self.metadata.update(mapping_of(metadata))
 
+    @harmless(nothing)
     def add_inputs(self, inputs: Mapping[str, Any]) -> None:
         """Add to the inputs."""
         self.inputs = {**self.inputs, **as_dict(inputs, "input")}
 
+    @harmless(nothing)
     def add_outputs(self, outputs: Mapping[str, Any]) -> None:
         """Add to the outputs."""
         self.outputs = {**self.outputs, **as_dict(outputs)}
 
+    @harmless(nothing)
     def add_event(self, events: Any) -> None:
         """Note a point in time: a text, a dict with a "name", or several of these."""
-        for event in [events] if isinstance(events, (str, Mapping)) else list_of(events):
+        for event in [events] if is_a(events, (str, Mapping)) else list_of(events):
             self.events.append(event)
-            said = {str(key): value for key, value in event.items()} if isinstance(event, Mapping) else {}
+            said = {str(key): value for key, value in event.items()} if is_a(event, Mapping) else {}
             if isinstance(self._span, ActiveSpan) and not self._done:
                 self._span.event(str(said.pop("name", "event")), **(said or {"message": event}))
 
+    @harmless(nothing)
     def set(self, **given: Any) -> None:
         """Set *inputs*, *outputs*, *tags*, *metadata*, *usage_metadata*; outputs set here stay at the end."""
         if "tags" in given:
@@ -326,6 +363,7 @@ class RunTree:
         for unknown in given.keys() - {"tags", "metadata", "inputs", "outputs", "usage_metadata"}:
             outbox.complain(f"run set:{unknown}", f"RunTree.set does not know {unknown!r}; it was ignored")
 
+    @harmless(nothing)
     def end(
         self,
         *,
@@ -355,6 +393,7 @@ class RunTree:
             self.add_metadata(metadata)
         self._hand_on()
 
+    @harmless(lambda: no_run("", "chain", None))
     def create_child(self, name: str, run_type: str = "chain", **given: Any) -> RunTree:
         """Make a run under this one, to be ended by hand."""
         extra = {"metadata": {**self.metadata, **part_of(given.pop("extra", None), "metadata")}}
@@ -365,11 +404,14 @@ class RunTree:
         child = RunTree(name, run_type, parent_run=self, extra=extra, project_name=self.session_name, **given)
         if end_time is not None:
             child.end_time = end_time
+        if not child._span._span:  # Tracing is off; its user may walk the tree all the same.
+            _make_known(child, self)
         return child
 
     def post(self, *_: Any, **__: Any) -> None:
         """Do nothing: a span is sent when it has ended."""
 
+    @harmless(nothing)
     def patch(self, *_: Any, **__: Any) -> None:
         """Send a run made by hand; of others it only notes the time."""
         self._ended_at = self._ended_at or perf_counter_ns()
@@ -388,6 +430,7 @@ class RunTree:
         """Give nothing: Clew's page finds a trace by `trace_id`."""
         return ""
 
+    @harmless(dict)
     def to_headers(self) -> dict[str, str]:
         """Give the headers that make a run elsewhere a child of this one: LangSmith's and W3C's."""
         baggage = Baggage(dict(self.metadata), tags_of(self.tags), self.session_name)
@@ -395,6 +438,7 @@ class RunTree:
         return {name: value for name, value in headers.items() if value}
 
     @classmethod
+    @harmless(nothing)
     def from_headers(cls, headers: Mapping[Any, Any], **given: Any) -> RunTree | None:
         """Give the run that sent *headers*, as a parent; None if they name none."""
         span = parent_span(headers)
@@ -406,6 +450,7 @@ class RunTree:
         return run
 
     @classmethod
+    @harmless(nothing)
     def from_dotted_order(cls, dotted_order: str, **given: Any) -> RunTree | None:
         """Give the run that *dotted_order* names, as a parent; None if it names none."""
         run = cls.from_headers({"langsmith-trace": dotted_order}, **given)
@@ -417,9 +462,10 @@ class RunTree:
         return f"RunTree(id={self.id}, name={self.name!r}, run_type={self.run_type!r})"
 
     def __del__(self) -> None:
-        # Ended but never patched: better sent late than lost.
+        # Ended, or left open on purpose, but never patched: better sent late than lost.
         try:
-            if not self._managed and self._ended_at and not self._done:
+            if not self._managed and not self._done and (self._ended_at or self._left_at):
+                self._ended_at = self._ended_at or self._left_at
                 self.patch()
         except Exception as error:
             _internal(error)
@@ -429,6 +475,13 @@ class RunTree:
     def raised(self, error: BaseException) -> None:
         """Note what came out instead of a result; the span notes it by itself."""
         self._raised = shown(error)
+
+    def left_open(self, error: BaseException | None) -> None:
+        """Its `with` is left and it goes on, to be ended and sent by hand."""
+        self._managed = self.is_view
+        self._left_at = perf_counter_ns()
+        if error is not None:
+            self._error = shown(error)
 
     def finish(self, error: BaseException | None) -> None:
         """Hand everything to the span and end it; with an *error* it is left to the span's own exit to end it."""
@@ -484,6 +537,16 @@ class _Handed(dict[str, Any]):
         return found
 
 
+def _make_known(run: RunTree, above: RunTree | None) -> None:
+    """Put *run* among the children of the run *above*; bounded, as an agent may go on for days."""
+    if above is None or not is_a(above.child_runs, list):
+        return
+    if len(above.child_runs) < KEPT_CHILDREN:
+        above.child_runs.append(run)
+    else:
+        outbox.complain("child_runs", f"child_runs holds the first {KEPT_CHILDREN} runs below a run")
+
+
 def new_run(name: Any, run_type: Any, **given: Any) -> RunTree:
     """Begin a run that a `with` or a traced function ends: see `RunTree._become`."""
     run = RunTree.__new__(RunTree)
@@ -509,6 +572,7 @@ def run_of(span: Any) -> RunTree:
     return RUNS.get(span._span) or view_of(span)
 
 
+@harmless(nothing)
 def current_run() -> RunTree | None:
     """Give the current span's run; None outside of any."""
     found = current()

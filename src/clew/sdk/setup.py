@@ -7,11 +7,10 @@ logged once, and tracing stays off.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
 import os
-import sys
+from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any, Final
 
@@ -22,19 +21,25 @@ from clew.model.ids import span_id_of, trace_id_of
 from clew.sdk.ambient import current
 from clew.sdk.carriers import executors, processes
 from clew.sdk.endpoints import STORE_OPENERS
-from clew.sdk.exporter import Exporter, HttpExporter
+from clew.sdk.exporter import Exporter
+from clew.sdk.http_exporter import HttpExporter
+from clew.sdk.leaving import EXIT_PATIENCE_S, EXIT_S, Leaving
 from clew.sdk.outbox import outbox, settling
+from clew.sdk.processing import Processing, Processor, processing_from
+from clew.sdk.sampler import Sampler, sampler_from
+from clew.sdk.spool import Spool
+from clew.sdk.spool_folder import spool_from
 from clew.sdk.writer import Writer
 
 log: Final = logging.getLogger("clew")
 
-EXIT_S: Final = 5.0
-"""The most that leaving the interpreter waits for the last spans."""
-EXIT_PATIENCE_S: Final = 1.0
-"""The same if nobody listens at the endpoint: a script without a server should not hang."""
+TEXT_CHARS: Final = 100_000
+"""The most that is kept of a score's comment."""
 
 _writer: Writer | None = None
-_hooked = False
+
+capturing: Callable[..., object] | None = None
+"""What `configure` calls in place of `use` while a test captures: `clew.testing.capture`."""
 
 
 def configure(
@@ -45,23 +50,50 @@ def configure(
     enabled: bool | None = None,
     flush_traces: int | None = None,
     flush_interval_s: float | None = None,
+    mode: str | None = None,
+    sample_rate: float | None = None,
+    sample_rates: Mapping[str, float] | None = None,
+    spool: str | os.PathLike[str] | bool | None = None,
+    spool_bytes: int | None = None,
+    redact: bool | None = None,
+    redact_names: Iterable[str] | None = None,
+    processors: Iterable[Processor] = (),
+    capture: Mapping[str, str] | str | None = None,
+    token_spans: bool | None = None,
 ) -> None:
     """See `clew.configure`."""
     with settling:
         if not (config.ENABLED.read() if enabled is None else enabled):
             switch_off()
             return
-        exporter = _exporter(
-            config.ENDPOINT.read() if endpoint is None else endpoint,
-            config.API_KEY.read() if api_key is None else api_key,
-        )
-        use(
+        endpoint = config.ENDPOINT.read() if endpoint is None else endpoint
+        api_key = config.API_KEY.read() if api_key is None else api_key
+        exporter = _exporter(endpoint, api_key)
+        (use if capturing is None else capturing)(
             exporter,
             service=config.SERVICE.read() if service is None else service,
             flush_traces=_traces(flush_traces),
             flush_interval_s=_interval(flush_interval_s),
             queue_spans=config.QUEUE_SPANS.read(),
+            sampler=sampler_from(
+                config.MODE.read() if mode is None else mode,
+                config.SAMPLE_RATE.read() if sample_rate is None else sample_rate,
+                config.SAMPLE_RATES.read() if sample_rates is None else sample_rates,
+            ),
+            spool=spool_from(
+                config.SPOOL.read() or None if spool is None else spool,
+                config.SPOOL_BYTES.read() if spool_bytes is None else spool_bytes,
+                str(endpoint),
+                str(api_key),
+            ),
+            processing=processing_from(
+                config.REDACT.read() if redact is None else redact,
+                config.REDACT_NAMES.read() if redact_names is None else redact_names,
+                processors,
+                config.CAPTURE.read() if capture is None else capture,
+            ),
         )
+        outbox.token_spans = config.TOKEN_SPANS.read() if token_spans is None else bool(token_spans)
 
 
 def use(
@@ -71,6 +103,9 @@ def use(
     flush_traces: int = config.FLUSH_TRACES.default,
     flush_interval_s: float = config.FLUSH_INTERVAL_S.default,
     queue_spans: int = config.QUEUE_SPANS.default,
+    sampler: Sampler | None = None,
+    spool: Spool | None = None,
+    processing: Processing | None = None,
 ) -> Writer:
     """Send to *exporter* from now on, and record."""
     global _writer  # noqa: PLW0603  one writer for the process
@@ -84,9 +119,11 @@ def use(
             )
         else:
             _writer.redirect(exporter, flush_traces=flush_traces, flush_interval_s=flush_interval_s, resource=resource)
+        _writer.sampler, _writer.spool = sampler, spool
+        outbox.processing = processing
         outbox.limit = queue_spans
         outbox.ensure_writer = _writer.ensure_running
-        _hook_once()
+        _leaving.hook(_after_fork)
         executors.install()
         processes.install()
         outbox.settled = outbox.recording = True
@@ -112,14 +149,14 @@ def from_environment() -> bool:
 def switch_off() -> None:
     """Record nothing from now on. What waits already is still sent."""
     with settling:
-        outbox.recording = False
+        outbox.recording = capturing is not None
         outbox.settled = True
 
 
-def flush(timeout: float = 5.0) -> bool:
+def flush(timeout: float = 5.0, *, patience_s: float | None = None) -> bool:
     """See `clew.flush`."""
     writer = _writer
-    return writer is None or writer.stopped or writer.flush(timeout)
+    return writer is None or writer.stopped or writer.flush(timeout, patience_s=patience_s)
 
 
 def shutdown(timeout: float = 5.0, *, patience_s: float | None = None) -> bool:
@@ -130,6 +167,8 @@ def shutdown(timeout: float = 5.0, *, patience_s: float | None = None) -> bool:
     if writer is None or writer.stopped:
         return True
     delivered = writer.flush(timeout, patience_s=patience_s)
+    if delivered:
+        writer.linger(min(timeout, EXIT_PATIENCE_S))
     writer.stop()
     return delivered
 
@@ -153,16 +192,16 @@ def score(
         given = Score(
             trace_id=of_trace,
             span_id=of_span,
-            name=str(name),
+            name=_text(name),
             value=_finite(value),
             best=_finite(best),
-            label=str(label),
-            comment=str(comment),
+            label=_text(label),
+            comment=_text(comment),
             source=source if source in ("user", "evaluator", "code") else "code",
             at_ns=time_ns(),
         )
     except Exception as error:
-        outbox.complain(f"score:{type(error).__name__}", f"a score was ignored: {error}")
+        outbox.complain(f"score:{type(error).__name__}", f"a score was ignored: {error!s:.300}")
         return
     outbox.put(given, is_root=False)
 
@@ -174,7 +213,8 @@ def forget() -> None:
         writer, _writer = _writer, None
         if writer is not None and not writer.stopped:
             writer.stop()
-        outbox.recording = outbox.settled = False
+        outbox.recording = outbox.settled = outbox.token_spans = False
+        outbox.processing = None
         outbox.empty(wake_at_root=config.FLUSH_TRACES.default)
         outbox.ensure_writer = lambda: None
         outbox.forget_complaints()
@@ -207,6 +247,14 @@ def _interval(flush_interval_s: float | None) -> float:
     return float(value)
 
 
+def _text(value: Any) -> str:
+    """*value* as a text that can be sent: whole characters, and not too many."""
+    text = str.__str__(value if issubclass(type(value), str) else str(value))
+    if len(text) > TEXT_CHARS:
+        text = f"{text[:TEXT_CHARS]}… [cut: {len(text)} characters]"
+    return text.encode("utf-8", "replace").decode()
+
+
 def _finite(value: float) -> float:
     number = float(value)
     if not math.isfinite(number):
@@ -226,32 +274,13 @@ def _scored(trace_id: str | None, span: Any) -> tuple[str, str | None]:
     return f"{found._trace:032x}", None
 
 
-def _hook_once() -> None:
-    global _hooked  # noqa: PLW0603
-    if not _hooked:
-        _hooked = True
-        atexit.register(_at_exit)
-        os.register_at_fork(after_in_child=_after_fork)
-        # A child of `multiprocessing` may leave by os._exit, past atexit, but not past its finalizers.
-        process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
-        if process is not None and util is not None and process.parent_process() is not None:
-            util.Finalize(None, _at_exit, exitpriority=0)
-
-
-def _at_exit() -> None:
-    try:
-        shutdown(EXIT_S, patience_s=EXIT_PATIENCE_S)
-    except Exception:
-        log.exception("clew: the last spans may not have been sent")
-
-
 def _after_fork() -> None:
     """The parent sends what waited; the child begins with an empty queue and no thread."""
     if _writer is not None:
-        _writer.exporter.after_fork()
-        _writer.reset()
-    # A child of `multiprocessing` leaves by os._exit, past atexit; it has finalizers of its own,
-    # which it clears before it runs these.
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and _writer is not None:
-        util.register_after_fork(_writer, lambda _: util.Finalize(None, _at_exit, exitpriority=0))
+        _writer.after_fork()
+
+
+_leaving: Final = Leaving(
+    drain=lambda: shutdown(EXIT_S, patience_s=EXIT_PATIENCE_S),
+    flush=lambda: flush(EXIT_S, patience_s=EXIT_PATIENCE_S),
+)

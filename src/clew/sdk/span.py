@@ -11,25 +11,34 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping
-from contextlib import suppress
 from sys import _getframe
 from time import perf_counter_ns, time_ns
 from types import TracebackType
 from typing import Any, Final
 
-from clew.sdk.ambient import CURRENT, SUPPRESSED, further_in, parent_of, remote, traceparent_of
+from clew.sdk.ambient import CURRENT, SUPPRESSED, further_in, parent_of, remote
 from clew.sdk.failures import Raised, capture, is_cancellation, is_plain_end
+from clew.sdk.faults import internal, once_more
 from clew.sdk.held import ENTERING, GENERATORS, HELD, Hold, Inner, hold, holder_of, placed, release
 from clew.sdk.kept import kept
 from clew.sdk.outbox import outbox, settling
 
+NO_NAME: Final = ""
+"""There is one empty text in CPython."""
+
 KEPT_EVENTS: Final = 10_000
+
+FAR_NS: Final = 1 << 61
+"""Seventy years of uptime: no reading of the clock."""
 
 listener: Any = None
 """What is told of each span that begins and ends; None while nobody listens: `clew.sdk.events`."""
 
 _random = random.Random()  # noqa: S311  ids are not secrets
 _bits = _random.getrandbits
+# Bound once, since finding a method anew each time costs as much as calling it.
+_current = CURRENT.get
+_make_current = CURRENT.set
 # Without this, forked workers draw the same ids.
 os.register_at_fork(after_in_child=_random.seed)
 
@@ -37,7 +46,7 @@ os.register_at_fork(after_in_child=_random.seed)
 class Extra:
     """What few spans have: events, errors, remarks. Kept apart so that other spans stay small."""
 
-    __slots__ = ("error", "events", "kept", "problems")
+    __slots__ = ("error", "events", "foreign", "kept", "problems", "tokens")
 
     def __init__(self) -> None:
         self.events: list[tuple[str, int, dict[str, Any] | Raised]] = []
@@ -47,6 +56,10 @@ class Extra:
         self.problems: list[str] = []
         self.kept = False
         """Whether its trace is to be stored whatever the sampler says."""
+        self.foreign: Any = None
+        """The same span in another API, which has the last word on what is sent: `clew.sdk.otel_spans`."""
+        self.tokens: Any = None
+        """When the tokens of its stream came: `clew.sdk.tokens`."""
 
 
 class ActiveSpan:
@@ -83,7 +96,7 @@ class ActiveSpan:
                 self._become_nothing()
                 return
             if parent is None:
-                above = CURRENT.get()
+                above = _current()
                 if HELD:
                     above = further_in(above)
             else:
@@ -107,13 +120,13 @@ class ActiveSpan:
                 self._start = perf_counter_ns()
             else:
                 self._begin_trace(above)
-            if not name:
+            if name is NO_NAME or name is None:  # Not `not name`: it may be anything, and have a mind of its own.
                 self._name_from_attributes()
             if (told := listener) is not None:
                 told.began(self)
         except Exception as error:
             self._become_nothing()
-            _internal(error)
+            internal(error)
 
     def _begin_trace(self, above: Any) -> None:
         if above is SUPPRESSED:
@@ -131,16 +144,16 @@ class ActiveSpan:
 
     def __enter__(self) -> ActiveSpan:
         try:
-            previous = CURRENT.get()
+            previous = _current()
             if previous is not self:
                 code = _getframe(1).f_code
                 if HELD or code.co_flags & GENERATORS or code.co_name in ENTERING:
                     _enter_carefully(self, previous)
                 else:
                     self._prev = previous
-                    CURRENT.set(self)
+                    _make_current(self)
         except Exception as error:
-            _internal(error)
+            internal(error)
         return self
 
     def __exit__(
@@ -148,11 +161,11 @@ class ActiveSpan:
     ) -> None:
         try:
             now = perf_counter_ns()
-            if CURRENT.get() is self:
+            if _current() is self:
                 previous = self._prev
                 if previous is not None and type(previous._prev) is tuple:
                     previous = _not_left_behind(previous)
-                CURRENT.set(previous)
+                _make_current(previous)
                 self._prev = None
             elif type(self._prev) is not tuple:
                 _leave_carefully(self)
@@ -160,12 +173,23 @@ class ActiveSpan:
                 if exc is not None:
                     self._failed(exc, now)
                 self._end = now
-                if (told := listener) is None:
+                if (told := listener) is not None:
+                    told.ended(self)
+                elif self._is_root or len(outbox.spans) >= outbox.crowded_at:
                     outbox.put(self, is_root=self._is_root)
                 else:
-                    told.ended(self)
-        except Exception as error:
-            _internal(error)
+                    outbox.spans.append(self)  # All that `put` would do here, without the call.
+        except BaseException as error:
+            leave_anyway(self, error)
+
+    # `async with` is `with`: nothing is waited for.
+    async def __aenter__(self) -> ActiveSpan:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(exc_type, exc, traceback)
 
     def end(self) -> None:
         """End it now. The first end counts; another one does nothing."""
@@ -177,25 +201,29 @@ class ActiveSpan:
                 else:
                     told.ended(self)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def end_at(self, monotonic_ns: int) -> None:
         """End it at an earlier reading of `time.perf_counter_ns`."""
         try:
             if not self._end:
-                self._end = max(monotonic_ns, self._start)
+                told_right = type(monotonic_ns) is int and monotonic_ns < FAR_NS
+                self._end = max(monotonic_ns, self._start) if told_right else perf_counter_ns()
                 if (told := listener) is None:
                     outbox.put(self, is_root=self._is_root)
                 else:
                     told.ended(self)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     # What a span says of itself.
 
     def set(self, /, **attributes: Any) -> None:
         """Set attributes: dotted keys or plain, any value; what is no JSON is shown as text."""
-        self.set_attributes(attributes)
+        try:
+            self.set_attributes(attributes)
+        except Exception as error:
+            internal(error)
 
     def set_attributes(self, attributes: Mapping[str, Any], /) -> None:
         """Set attributes from a mapping, for keys that are no Python names."""
@@ -206,7 +234,7 @@ class ActiveSpan:
             else:
                 mine.update(attributes)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     @property
     def inputs(self) -> Any:
@@ -221,7 +249,7 @@ class ActiveSpan:
             else:
                 self._inputs = kept(value)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     @property
     def outputs(self) -> Any:
@@ -236,7 +264,7 @@ class ActiveSpan:
             else:
                 self._outputs = kept(value)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def event(self, name: str, /, **attributes: Any) -> None:
         """Note a point in time: a retry, a cache hit."""
@@ -246,7 +274,7 @@ class ActiveSpan:
             else:
                 self._note(name, perf_counter_ns(), attributes)
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def fail(self, message: str = "") -> None:
         """Give it the status error, with a sentence on why."""
@@ -256,7 +284,7 @@ class ActiveSpan:
             else:
                 self._more().error = "" if message is None else message
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def keep(self) -> None:
         """Have the whole trace stored, whatever the sampler would decide: `mode="product"`."""
@@ -266,7 +294,7 @@ class ActiveSpan:
             else:
                 self._more().kept = True
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def record_exception(self, exc: BaseException) -> None:
         """
@@ -281,7 +309,7 @@ class ActiveSpan:
             else:
                 self._note("exception", perf_counter_ns(), capture(exc))
         except Exception as error:
-            _internal(error)
+            internal(error)
 
     def first_token(self) -> None:
         """Note that the first streamed token is here: `first_token_ms`. Later calls do nothing."""
@@ -290,7 +318,37 @@ class ActiveSpan:
             if not self._end and mine is not None and "first_token_ms" not in mine:
                 mine["first_token_ms"] = (perf_counter_ns() - self._start) / 1e6
         except Exception as error:
-            _internal(error)
+            internal(error)
+
+    def token(self, text: Any = None) -> None:
+        """Note that a streamed token is here; *text* is kept only where `token_spans` is on. See `stream`."""
+        try:
+            extra = self._extra
+            if self._end:
+                _too_late("token")
+            elif extra is not None and extra.tokens is not None:
+                extra.tokens.note(text)
+            else:
+                begin_tokens(self).note(text)
+        except Exception as error:
+            internal(error)
+
+    def stream(self, source: Any) -> Any:
+        """
+        Note when each item of *source* comes, and hand it on: `for token in span.stream(response)`.
+
+        Also with `async for`. The span then tells when the first one came, how many there were and
+        how fast, also of a stream that is left early or fails. What *source* raises is untouched.
+        """
+        try:
+            from clew.sdk.tokens import Streamed
+
+            extra = self._extra
+            known = None if extra is None else extra.tokens
+            return Streamed(known or begin_tokens(self), source)
+        except Exception as error:
+            internal(error)
+            return source
 
     @property
     def kind(self) -> str:
@@ -300,8 +358,11 @@ class ActiveSpan:
     @kind.setter
     def kind(self, value: str) -> None:
         before, self._kind = self._kind, value
-        if (told := listener) is not None and value != before and not self._end:
-            told.began(self)
+        try:
+            if (told := listener) is not None and not self._end and value != before:
+                told.began(self)
+        except Exception as error:
+            internal(error)
 
     @property
     def trace_id(self) -> str:
@@ -321,10 +382,10 @@ class ActiveSpan:
     @property
     def traceparent(self) -> str:
         """The W3C header that makes a span in another process a child of this one."""
-        return traceparent_of(self._trace, self._span)
+        return f"00-{self._trace:032x}-{self._span:016x}-01"
 
     def __repr__(self) -> str:
-        return f"<span {self.name!r} {self.traceparent}>"
+        return f"<span {self.name!r} 00-{self._trace:032x}-{self._span:016x}-01>"
 
     def __reduce__(self) -> Any:
         # In another process, or in a file, it is its ids.
@@ -366,7 +427,7 @@ class ActiveSpan:
             extra.error = raised.message or raised.type
             self._note("exception", at, raised)
         except Exception as error:
-            _internal(error)  # The stack may be full, with which it came here; the span still ends.
+            internal(error)  # The stack may be full, with which it came here; the span still ends.
 
     def _name_from_attributes(self) -> None:
         """`clew.span(name="x")`: the name came among the attributes."""
@@ -420,6 +481,13 @@ class NothingSpan(ActiveSpan):
     def first_token(self) -> None:
         """Do nothing."""
 
+    def token(self, text: Any = None) -> None:
+        """Do nothing."""
+
+    def stream(self, source: Any) -> Any:
+        """Give *source* as it is."""
+        return source
+
     inputs: Any = None
     outputs: Any = None
     kind: Any = "other"
@@ -438,7 +506,7 @@ class NothingSpan(ActiveSpan):
     @property
     def traceparent(self) -> str:
         """The remote parent's header, to be handed on as it came, else ""."""
-        return traceparent_of(self._trace, self._span) if self._span else ""
+        return f"00-{self._trace:032x}-{self._span:016x}-01" if self._span else ""
 
     def __repr__(self) -> str:
         return "<no span>"
@@ -457,13 +525,17 @@ def nothing_span(trace: int = 0, span: int = 0) -> ActiveSpan:
     return made
 
 
+NOTHING: Final = nothing_span()
+
+
 def _enter_carefully(span: ActiveSpan, previous: Any) -> None:
     """Make *span* current where generators are involved: see `clew.sdk.held`."""
     if type(span._prev) is Hold or (type(previous) is Inner and previous.value is span):
         return
     frame = holder_of(_getframe(2))
     if frame is not None:
-        span._prev = hold(frame, span)
+        span._prev = made = hold(frame, span)
+        made.around = previous
     else:
         span._prev = previous
         CURRENT.set(placed(span))
@@ -472,19 +544,46 @@ def _enter_carefully(span: ActiveSpan, previous: Any) -> None:
 def _leave_carefully(span: ActiveSpan) -> None:
     """Make *span* current no more, when it is not what the context holds."""
     before, now = span._prev, CURRENT.get()
-    span._prev = None
     if type(before) is Hold:
         release(before)
+        span._prev = None
     elif type(now) is Inner and now.value is span:
         CURRENT.set(_not_left_behind(before))
+        span._prev = None
     else:
         # Left in another context, or before a span inside of it. Nothing is to be restored here;
         # whoever restores to this span later looks behind it.
         span._prev = (before,)
 
 
+def leave_anyway(span: ActiveSpan, fault: BaseException) -> None:
+    """
+    Clew failed with *fault* while *span* was left: once more, so that it is not current for ever.
+
+    Raises:
+        fault: it is the user's, a Ctrl-C.
+    """
+    once_more(lambda: _left(span), fault)
+
+
+def _left(span: ActiveSpan) -> None:
+    """Leave *span* and end it, as far as that has not been done."""
+    if span:
+        if CURRENT.get() is span:
+            CURRENT.set(_not_left_behind(span._prev))
+            span._prev = None
+        elif type(span._prev) is not tuple:
+            _leave_carefully(span)
+        if not span._end:
+            span._end = perf_counter_ns()
+            outbox.put(span, is_root=span._is_root)
+
+
 def _not_left_behind(span: Any) -> Any:
     """Follow spans that ended without being current to what stood before them."""
+    if type(span) is Hold:  # A copy of the context was brought back, with what the generator holds in it.
+        release(span)
+        span = span.around
     while span is not None and type(span._prev) is tuple:
         span = span._prev[0]
     return span
@@ -518,11 +617,14 @@ def _begin_recording() -> bool:
         return setup.from_environment()
 
 
+def begin_tokens(span: ActiveSpan) -> Any:
+    """What notes the tokens of *span*: `clew.sdk.tokens`, which few programs need."""
+    from clew.sdk.tokens import tokens_for
+
+    extra = span._more()
+    extra.tokens = tokens_for(span)
+    return extra.tokens
+
+
 def _too_late(what: str) -> None:
     outbox.complain(f"late:{what}", f"{what} on a span that has ended was ignored")
-
-
-def _internal(error: Exception) -> None:
-    """Clew failed; the user's code must not. Even this is allowed to fail (out of memory, stack)."""
-    with suppress(Exception):
-        outbox.complain(f"internal:{type(error).__name__}", f"tracing failed and the span was lost: {error!r:.500}")

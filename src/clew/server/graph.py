@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from clew.errors import BadFilter, MalformedBody
-from clew.graph.packing import unpack
+from clew.ingest.deltas import read_delta
 from clew.query import graph_asking
 from clew.query.filters import only_known, optional, text_of
 from clew.query.graph_params import MAX_CALLED, MAX_K, shares_of
@@ -92,14 +92,6 @@ class ChooseBody(msgspec.Struct, forbid_unknown_fields=True):
     """Version -> share of the traces, for an A/B."""
     roll_back: bool = False
     """The version before answers again."""
-
-
-class DeltaBody(msgspec.Struct):
-    """The body of `POST /api/v1/graph/deltas`. Graphs are as `clew.graph.packing` packs them."""
-
-    delta_id: str
-    graph: bytes
-    slices: dict[str, bytes] = {}
 
 
 def asking(question: str) -> Endpoint:
@@ -217,11 +209,8 @@ async def deltas(request: Request, caller: Caller) -> Response:
     async with HeldBody(request, runtime.budget, limit_bytes=limits.body_limit_bytes) as raw:
 
         def apply() -> bool:
-            delta = _decode(
-                compression.inflate(raw, encoding, limit_bytes=limits.max_body_bytes), DeltaBody, msgspec.msgpack
-            )
-            slices = {name: unpack(packed) for name, packed in delta.slices.items()}
-            return runtime.graphs.apply_delta(project, delta.delta_id, unpack(delta.graph), slices)
+            delta = read_delta(compression.inflate(raw, encoding, limit_bytes=limits.max_body_bytes))
+            return runtime.graphs.apply_delta(project, *delta)
 
         return json_answer({"applied": await runtime.read(apply)})
 

@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from clew.server.sdk_drops import SdkDrops
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -45,6 +47,7 @@ class Meter:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         self.refused_bodies: Counter[str] = Counter()
         self.commit = Histogram()
+        self.sdk_drops = SdkDrops()
         self.learned_traces = 0
         """Written by the learner's thread alone."""
 
@@ -62,6 +65,9 @@ class Meter:
         lines += _counter("clew_spans_total", "Spans received, by what became of them.", "outcome", _outcomes(ingest))
         lines += _counter(
             "clew_bodies_refused_total", "Bodies refused as a whole, by cause.", "cause", self.refused_bodies
+        )
+        lines += _counter(
+            "clew_sdk_dropped_total", "Spans that SDKs say they lost, by cause.", "cause", self.sdk_drops.by_cause
         )
         lines += self.commit.lines("clew_commit_seconds", "From a whole body to its durable commit.")
         for key, name, kind, help_text in INGEST:

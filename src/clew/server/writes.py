@@ -31,6 +31,9 @@ MAX_LABEL_CHARS = 10_000
 async def native_spans(request: Request, caller: Caller) -> Response:
     """Take spans and scores in Clew's own protocol: JSON or MessagePack."""
     content_type = media_type(request, NATIVE_MEDIA)
+    # Before the body is stored: what was lost was lost, whatever becomes of this.
+    drops = request.app.state.runtime.meter.sdk_drops
+    drops.hear(caller.project_for(request.query_params.get("project")), request.headers)
     receipt = await _take(request, caller, lambda body: native.decode(body, content_type))
     return json_answer(
         {

@@ -18,6 +18,7 @@ from clew.errors import ClewError
 from clew.graph import Graph
 from clew.model import Span
 from clew.model.graph import Node
+from clew.model.tally import Minutes
 
 MOST_VARIANTS = 20_000
 """Of a project, the ways in which scopes ran that are kept; those unseen for longest go first, some at a time."""
@@ -116,11 +117,23 @@ class GraphLearning(Protocol):
             StoreBusy, StoreUnavailable: nothing was saved; retrying is safe.
         """
 
-    def apply_delta(self, project: str, delta_id: str, delta: Graph, slices: Mapping[str, Graph]) -> bool:
+    def apply_delta(
+        self,
+        project: str,
+        delta_id: str,
+        delta: Graph,
+        slices: Mapping[str, Graph],
+        minutes: Minutes | None = None,
+    ) -> bool:
         """
         Add what an SDK learned from traffic that it did not send; False if *delta_id* was applied before.
 
-        What the delta says is declared is left out: only templates declare.
+        Graph, slices and *minutes*, which `latency` counts from then on, are added in one transaction.
+        Counts may be below zero, where an earlier delta is taken back. What the delta says is declared
+        is left out: only templates declare.
+
+        Raises:
+            StoreBusy, StoreUnavailable: nothing was added; retrying is safe.
         """
 
 

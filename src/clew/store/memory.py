@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 
 from clew.errors import BadFilter, StoreUnavailable
-from clew.model import Batch, Kind, Score, Span, TraceSummary, in_tree_order, summarise
+from clew.model import Batch, Kind, Score, Span, TraceSummary, histogram, in_tree_order, summarise
 from clew.model.halves import keep
 from clew.model.span import METERED_KINDS
+from clew.model.tally import Tally
 from clew.store.check import check_batch, check_cursor, check_latency, check_limit
 from clew.store.memory_graph import MemoryGraph, TraceKey
 from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
-from clew.store.tally import Operation, grouping, whole_minutes
+from clew.store.tally import MINUTE_S, Operation, grouping, whole_minutes
 from clew.store.text import check_words, text_of, words
 
 
@@ -133,7 +136,21 @@ class MemoryStore(MemoryGraph):
                 if from_s * 10**9 <= span.start_ns < to_s * 10**9 and kind in (None, span.kind):
                     operation = grouping(Operation(span.kind, span.name, span.model or ""), group_by)
                     groups.setdefault(operation, []).append(span)
-        return [_latency(operation, groups[operation]) for operation in sorted(groups)]
+            told = self._told(project, from_s, to_s, kind, group_by)
+        both = sorted(groups.keys() | told.keys())
+        found = [_latency(operation, groups.get(operation, ()), told.get(operation)) for operation in both]
+        return [latency for latency in found if latency.count > 0]
+
+    def _told(
+        self, project: str, from_s: int, to_s: int, kind: Kind | None, group_by: Sequence[str]
+    ) -> dict[Operation, Tally]:
+        """What SDKs counted by themselves."""
+        tallies: dict[Operation, Tally] = {}
+        for (minute, of, name, model), tally in self._project(project).minutes.items():
+            if from_s <= minute * MINUTE_S < to_s and kind in (None, of):
+                operation = grouping(Operation(of, name, model or ""), group_by)
+                tallies.setdefault(operation, Tally()).merge(tally)
+        return tallies
 
     def _finished(self, project: str) -> Iterator[Span]:
         for (of, _), spans in self._spans.items():
@@ -222,24 +239,33 @@ def _matches(summary: TraceSummary, where: TraceFilter) -> bool:
     return all(check() for given, check in checks if given is not None)
 
 
-def _latency(operation: Operation, spans: Sequence[Span]) -> Latency:
-    durations_ns = sorted(span.duration_ns or 0 for span in spans)
+def _latency(operation: Operation, spans: Sequence[Span], told: Tally | None = None) -> Latency:
+    """Of spans exactly; what was only *told* is as exact as its histogram."""
+    told = told or Tally()
+    durations_ns: Counter[float] = Counter(span.duration_ns or 0 for span in spans)
+    for bucket, times in told.buckets.items():
+        durations_ns[histogram.value_of(bucket)] += times
+    longer = sorted(durations_ns)
+    reached = list(accumulate(durations_ns[each] for each in longer))
     metered = [span for span in spans if span.kind in METERED_KINDS]
+    count = len(spans) + told.count
+    duration_ns = sum(span.duration_ns or 0 for span in spans) + told.duration_ns
 
     def at(share: float) -> float:
-        return durations_ns[max(1, math.ceil(share * len(durations_ns))) - 1] / 1e6
+        rank = max(1, math.ceil(share * count))
+        return next((each for each, place in zip(longer, reached, strict=True) if place >= rank), 0.0) / 1e6
 
     return Latency(
         kind=operation.kind,
         name=operation.name,
         model=operation.model or None,
-        count=len(spans),
-        errors=sum(span.status == "error" for span in spans),
+        count=count,
+        errors=sum(span.status == "error" for span in spans) + told.errors,
         p50_ms=at(0.50),
         p95_ms=at(0.95),
         p99_ms=at(0.99),
-        mean_ms=sum(durations_ns) / len(durations_ns) / 1e6,
-        input_tokens=sum(span.input_tokens or 0 for span in metered),
-        output_tokens=sum(span.output_tokens or 0 for span in metered),
-        cost_usd=sum(span.cost_usd or 0.0 for span in metered),
+        mean_ms=duration_ns / max(1, count) / 1e6,
+        input_tokens=sum(span.input_tokens or 0 for span in metered) + told.input_tokens,
+        output_tokens=sum(span.output_tokens or 0 for span in metered) + told.output_tokens,
+        cost_usd=sum(span.cost_usd or 0.0 for span in metered) + told.cost_usd,
     )

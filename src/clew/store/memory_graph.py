@@ -10,9 +10,11 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 
 from clew.graph import Graph
 from clew.model import Span
+from clew.model.tally import Minutes, merge
 from clew.store.graph_protocol import (
     DELTAS_KEPT_NS,
     LONGEST_ROUND_SPANS,
@@ -37,6 +39,8 @@ class _Project:
         self.slices: dict[str, Graph] = {}
         self.templates: dict[str, tuple[str, Graph, int]] = {}
         self.deltas: dict[str, int] = {}
+        self.minutes: Minutes = {}
+        """Spans that SDKs counted and did not send."""
 
     def add(self, delta: Graph, slices: Mapping[str, Graph]) -> int:
         self.graph.merge(delta)
@@ -120,7 +124,14 @@ class MemoryGraph(MemoryChoices):
                 self._learned[key] = {span.span_id: span for span in self._spans[key].values() if span.end_ns}
             return self._project(lesson.project).add(lesson.delta, lesson.slices)
 
-    def apply_delta(self, project: str, delta_id: str, delta: Graph, slices: Mapping[str, Graph]) -> bool:
+    def apply_delta(
+        self,
+        project: str,
+        delta_id: str,
+        delta: Graph,
+        slices: Mapping[str, Graph],
+        minutes: Minutes | None = None,
+    ) -> bool:
         """Add what an SDK learned; see `clew.store.graph_protocol.GraphLearning`."""
         now_ns = time.time_ns()
         with self._open():
@@ -130,6 +141,7 @@ class MemoryGraph(MemoryChoices):
                 return False
             at.deltas[delta_id] = now_ns
             at.add(undeclared(delta), slices)
+            at.minutes = merge([at.minutes, deepcopy(minutes or {})])
             return True
 
     # Reading.

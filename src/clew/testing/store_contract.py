@@ -1,12 +1,13 @@
 """
 The contract of a store, as tests. A backend passes by inheriting all of it.
 
-    class TestMine(StoreContract, HalvesContract, GraphContract, ChoicesContract):
+    class TestMine(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
         def open(self, folder, *, text_search=True):
             return MyStore(folder / "mine", text_search=text_search)
 
 Here is what concerns traces; `store_contract_halves` has spans that come in two halves,
-`store_contract_graph` what is learned, `store_contract_choices` templates, arms and suggestions.
+`store_contract_graph` what is learned, `store_contract_deltas` what SDKs learned by themselves,
+`store_contract_choices` templates, arms and suggestions.
 
 What a random order must give is compared with `clew.store.memory`, the plain reference.
 """

@@ -15,11 +15,12 @@ costs itself and no other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from clew.model import Event, Kind, Link, Score, Status
+from clew.model import Event, Kind, Link, Score, Span, Status
 from clew.wire import Decoded
 
 
@@ -42,6 +43,10 @@ class NativeSpan(msgspec.Struct, kw_only=True, omit_defaults=True):
     links: list[Link] = []
     problems: list[str] = []
     """What the SDK had to mend or cut, in words."""
+    scope: str = ""
+    """The instrumentation that made it, and its version."""
+    otel_kind: str = ""
+    """OpenTelemetry's SpanKind in lower case: internal, server, client, producer, consumer."""
 
 
 class NativeBody(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -50,6 +55,17 @@ class NativeBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     spans: list[NativeSpan] = []
     scores: list[Score] = []
     resource: dict[str, Any] = {}
+
+
+def read_spans(packed: Sequence[bytes], *, received_ns: int) -> list[Span]:
+    """
+    Read single spans in MessagePack as a server that received them at *received_ns* (Unix) would keep them.
+
+    What cannot be read is left out.
+    """
+    from clew.wire import native_reader
+
+    return native_reader.read_spans(packed, received_ns=received_ns)
 
 
 def decode(body: bytes, content_type: str) -> Decoded:

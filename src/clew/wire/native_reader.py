@@ -25,8 +25,11 @@ from clew.wire import Decoded, Rejection
 from clew.wire.conventions import derive
 from clew.wire.mend import clean_resource, mend, mend_ids, mend_score
 from clew.wire.native import NativeBody, NativeSpan
+from clew.wire.values import MAX_KEY_CHARS, clean_text
 
 T = TypeVar("T")
+
+OTEL_KINDS = frozenset({"internal", "server", "client", "producer", "consumer"})
 
 
 class _Body(msgspec.Struct):
@@ -43,6 +46,7 @@ class _LooseBody(msgspec.Struct):
     resource: dict[str, Any] = {}
 
 
+_SPAN = msgspec.msgpack.Decoder(Span)
 _JSON = (msgspec.json.Decoder(_Body).decode, msgspec.json.decode)
 _MSGPACK = (msgspec.msgpack.Decoder(_Body).decode, msgspec.msgpack.decode)
 _DECODERS: dict[str, tuple[Callable[[bytes], _Body], Callable[..., Any]]] = {
@@ -89,6 +93,12 @@ def from_native(body: NativeBody) -> Decoded:
     return _receive(enumerate(spans), enumerate(body.scores), body.resource, [], trusted_text=False)
 
 
+def read_spans(packed: Iterable[bytes], *, received_ns: int) -> list[Span]:
+    """Read single spans in MessagePack; see `clew.wire.native.read_spans`."""
+    spans = _each("spans", list(packed), _SPAN.decode, [])
+    return _receive(spans, (), {}, [], received_ns=received_ns).spans
+
+
 def _one_by_one(body: bytes, decode_piece: Callable[..., Any]) -> Decoded:
     try:
         loose: _LooseBody = decode_piece(body, type=_LooseBody)
@@ -127,9 +137,12 @@ def _receive(
     scores: Iterable[tuple[int, Score]],
     resource: dict[str, Any],
     rejected: list[Rejection],
+    *,
     trusted_text: bool = True,
+    received_ns: int | None = None,
 ) -> Decoded:
-    max_chars, received_ns = MAX_VALUE_CHARS.read(), time.time_ns()
+    max_chars = MAX_VALUE_CHARS.read()
+    received_ns = time.time_ns() if received_ns is None else received_ns
     resource = clean_resource(resource, max_chars)
     good_spans: list[Span] = []
     trace_ids: dict[str, str] = {}
@@ -139,7 +152,10 @@ def _receive(
         except MalformedId as error:
             rejected.append(_rejection("spans", index, error))
             continue
-        span.resource, span.scope, span.otel_kind = resource, "", ""
+        span.resource = resource
+        if span.scope or span.otel_kind:
+            span.scope = clean_text(span.scope, MAX_KEY_CHARS)
+            span.otel_kind = span.otel_kind if span.otel_kind in OTEL_KINDS else ""
         mend(span, max_chars=max_chars, received_ns=received_ns, trusted_text=trusted_text)
         derive(span)
         good_spans.append(span)

@@ -162,3 +162,18 @@ def test_a_bar_is_never_outside_its_column(start_ms, duration_ms, total_ms, widt
 
     assert 1 <= bar.cell_len <= width
     assert bar.plain.strip()
+
+
+def test_a_stream_shows_its_first_token_and_its_speed():
+    """What one looks for first when an answer felt slow."""
+    timed = {"clew.tokens": [300_000, *[20_000] * 50], "clew.token_count": 51}
+    shown = body(span(1, kind="generation", first_token_ms=300.0, attributes=timed))
+
+    assert "first token 300 ms · 50 tokens/s" in printed(shown)
+
+
+def test_a_timeline_that_is_none_hides_nothing():
+    shown = body(span(1, kind="generation", first_token_ms=300.0, attributes={"clew.tokens": ["x", -1]}))
+
+    assert "first token 300 ms" in printed(shown)
+    assert "tokens/s" not in printed(shown)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clew.graph import dataflow
 from clew.graph.dataflow import MOST_PENDING, Exchange, flows
 from clew.graph.values import KNOWN_CHARS, MOST_CHARS, MOST_DEPTH, MOST_VALUES, leaves, worth
 
@@ -413,3 +414,21 @@ def test_a_trace_of_many_large_calls_takes_bounded_time():
     _, took_s = _timed(*exchanges)
     # Two seconds or so when nothing else runs; unlimited it would be minutes.
     assert took_s < 30
+
+
+pieces = st.lists(
+    st.sampled_from(["abcdefgh", "abcdefghi", "bcdefghij", " ", "_", ".", "é", "\u3000", "x-", "\x1c"]), max_size=12
+)
+
+
+@given(st.lists(pieces.map("".join), min_size=1, max_size=5), pieces.map("".join))
+def test_looking_for_values_finds_what_looking_at_each_word_finds(values, text):
+    """Of few values each is looked for, of many each word is looked at: which is quicker must not matter."""
+    exchanges = [took(f"give{at}", at, None, {"id": value}) for at, value in enumerate(values)]
+    exchanges.append(took("take", 50, {"text": text, "again": text * 3}))
+    found = []
+    for worth_a_search in (0, 1 << 40):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dataflow, "_WORTH_A_SEARCH", worth_a_search)
+            found.append(flow(*exchanges))
+    assert found[0] == found[1]

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from clew.errors import StoreUnavailable
+from clew.errors import MalformedBody, StoreUnavailable
+from clew.graph import Call, TraceCalls, learn
+from clew.graph.packing import pack
 from clew.ingest.direct import DirectWriter
-from clew.model import Batch, Score
+from clew.model import Batch, Score, Span
+from clew.model.tally import count
 from clew.store import open_store
 from clew.store.protocol import Meanwhile, Written
+from clew.wire import deltas
+from clew.wire.deltas import DeltaBody, rows_of
 from clew.wire.native import NativeBody, NativeSpan
 
 TRACE, SPAN = "ab" * 16, "cd" * 8
@@ -93,6 +98,44 @@ def test_a_poisonous_span_costs_only_itself() -> None:
     assert len(refused) == 1
     assert "spans[2]" in refused[0]
     assert sum(len(batch.spans) for batch in store.batches) == 4
+
+
+def a_delta(delta_id: str = "d") -> bytes:
+    calls = TraceCalls(trace_id="t", calls=[Call(call_id="a", kind="tool", name="look", start_ns=1, end_ns=2)])
+    finished = Span(trace_id=TRACE, span_id=SPAN, name="look", kind="tool", start_ns=START_NS, end_ns=START_NS + 10**9)
+    return deltas.encode(
+        DeltaBody(
+            delta_id=delta_id, graph=pack(learn(calls)), metrics=rows_of(count([finished])), slices={"day:1": b""}
+        )
+    )
+
+
+def test_a_delta_is_added_once_as_by_a_server(tmp_path: Path) -> None:
+    """The SDK's writer sends it again if it does not know what became of it."""
+    url = f"sqlite:///{tmp_path}/clew.db"
+    writer = DirectWriter(open_store(url), project="shop")
+    for delta_id in ("one", "one", "two"):
+        writer.send_deltas(a_delta(delta_id))
+    writer.close()
+
+    store = open_store(url)
+    try:
+        graph = store.graph("shop")
+        [latency] = store.latency("shop", since_ns=START_NS, until_ns=START_NS + 10**9)
+        slices = store.slice_names("shop")
+    finally:
+        store.close()
+    assert list(graph.node_count) == [2]
+    assert (latency.count, latency.mean_ms, slices) == (2, 1_000.0, ["day:1"])
+
+
+def test_a_delta_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    writer = DirectWriter(open_store(f"sqlite:///{tmp_path}/clew.db"))
+    with pytest.raises(MalformedBody):
+        writer.send_deltas(b"\x00")
+    writer.close()
+    with pytest.raises(StoreUnavailable):
+        writer.send_deltas(a_delta())
 
 
 def test_closing_closes_the_store() -> None:

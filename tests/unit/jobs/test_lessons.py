@@ -5,8 +5,9 @@ import pytest
 
 from clew.graph import Graph, learn
 from clew.graph.reading import calls_of
+from clew.graph.slices import MAX_VERSION_CHARS, slice_names
 from clew.jobs import lessons
-from clew.jobs.lessons import lesson_of, read, slice_names
+from clew.jobs.lessons import lesson_of, read
 from clew.store.protocol import Unlearned
 from clew.testing.store_contract import DAY_NS, START_NS, a_span, a_span_id, a_trace_id
 
@@ -98,7 +99,7 @@ def test_a_day_that_no_calendar_has_is_no_error(start_ns):
 def test_a_very_long_version_is_cut():
     """What a trace contains is hostile."""
     [_, name] = slice_names(calls_of("t", due(0, resource={"service.version": "v" * 10_000}).spans))
-    assert len(name) <= len("version:") + lessons.MAX_VERSION_CHARS
+    assert len(name) <= len("version:") + MAX_VERSION_CHARS
 
 
 @pytest.mark.parametrize("tripped", ["calls_of", "learn_into"])

@@ -11,7 +11,8 @@ import pytest
 
 import clew
 from clew.errors import ConfigError
-from clew.sdk.exporter import Denied, HttpExporter, Refused, TryLater
+from clew.sdk.exporter import Denied, Refused, TryLater
+from clew.sdk.http_exporter import HttpExporter
 from clew.sdk.packing import PackedBody
 from clew.wire.native import NativeBody
 

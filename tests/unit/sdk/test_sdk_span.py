@@ -293,7 +293,20 @@ def test_a_full_stack_leaves_the_users_recursion_error_alone(captured):
 
 
 @pytest.mark.parametrize(
-    "internal", ["perf_counter_ns", "time_ns", "_bits", "kept", "capture", "parent_of", "CURRENT", "outbox"]
+    "internal",
+    [
+        "perf_counter_ns",
+        "time_ns",
+        "_bits",
+        "kept",
+        "capture",
+        "parent_of",
+        "_current",
+        "_make_current",
+        "_getframe",
+        "CURRENT",
+        "outbox",
+    ],
 )
 def test_what_fails_inside_of_clew_stays_inside(captured, monkeypatch, internal):
     """Tracing must never raise into user code, nor swallow what the user raised."""

@@ -4,56 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from writer_doubles import Clock, Scripted, end
 
 import clew
 from clew.errors import SchemaTooNew, StoreBusy
+from clew.sdk import delivery, intake, packing, setup, writer
 from clew.sdk import outbox as outbox_module
-from clew.sdk import packing, setup, writer
 from clew.sdk import span as span_module
 from clew.sdk.exporter import Denied, Refused, TryLater
 from clew.sdk.outbox import Outbox
 from clew.sdk.packing import PackedBody
 from clew.sdk.writer import Writer
-
-
-class Scripted:
-    """An exporter that does, for each batch, what it was told to."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.tried: list[PackedBody] = []
-        self.taken: list[PackedBody] = []
-        self.judge: Callable[[PackedBody], None] = lambda body: None
-        self.closed = 0
-
-    def send(self, body: PackedBody) -> list[str] | None:
-        self.tried.append(body)
-        said = self.script.pop(0) if self.script else None
-        if isinstance(said, BaseException):
-            raise said
-        self.judge(body)
-        self.taken.append(body)
-        return said
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def after_fork(self) -> None:
-        pass
-
-    def names(self) -> list[str]:
-        return [span.name for body in self.taken for span in body.spans]
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -74,12 +37,6 @@ def turns(monkeypatch, clock, exporter, untouched) -> Writer:
     monkeypatch.setattr(span_module, "outbox", outbox)
     monkeypatch.setattr(packing, "outbox", outbox)
     return Writer(outbox, exporter, clock=clock, pause=lambda seconds: None)
-
-
-def end(name: str = "step", count: int = 1) -> None:
-    for _ in range(count):
-        with clew.span(name), clew.span(f"{name} child"):
-            pass
 
 
 def test_a_hundred_traces_are_sent_at_once(turns, exporter):
@@ -135,7 +92,7 @@ def test_nothing_is_sent_when_nothing_waits(turns, exporter, clock):
 
 
 def test_batches_are_bounded_in_spans(turns, exporter, monkeypatch):
-    monkeypatch.setattr(writer, "BATCH_SPANS", 50)
+    monkeypatch.setattr(intake, "BATCH_SPANS", 50)
     end(count=100)
     turns.turn()
 
@@ -143,7 +100,7 @@ def test_batches_are_bounded_in_spans(turns, exporter, monkeypatch):
 
 
 def test_batches_are_bounded_in_bytes(turns, exporter, clock, monkeypatch):
-    monkeypatch.setattr(writer, "BATCH_BYTES", 10_000)
+    monkeypatch.setattr(intake, "BATCH_BYTES", 10_000)
     for _ in range(20):
         clew.span("step", text="x" * 3_000).end()
     clock.now += 5
@@ -278,7 +235,7 @@ def test_a_batch_that_always_makes_the_server_fail_is_given_up(turns, exporter, 
         clock.now += 60
         turns.turn()
 
-    assert len(exporter.tried) == writer.FAILURES
+    assert len(exporter.tried) == delivery.FAILURES
     assert turns.drops == {"failed": 2}
 
 

@@ -812,3 +812,101 @@ async def test_a_task_group_of_anyio_inside_of_a_step(captured):
         await steps.aclose()
 
     assert captured.tree() == {"request": {"inside": {"child": {}, "thread": {}}, "consumer": {}}}
+
+
+async def test_async_with_is_with(captured):
+    """Others' spans are used so, and nobody should have to look up which."""
+
+    async def steps() -> AsyncIterator[int]:
+        async with clew.span("inside"):
+            step("first")
+            yield 1
+            await asyncio.sleep(0)
+            step("second")
+
+    async with clew.span("request") as request:
+        async for _ in steps():
+            step("between")
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(clew.span("scope"))
+            step("body")
+    async with clew.tracing_context(request):
+        step("late")
+    step("free")
+
+    inside = {"first": {}, "second": {}}
+    scope = {"body": {}}
+    assert captured.tree() == {"request": {"inside": inside, "between": {}, "scope": scope, "late": {}}, "free": {}}
+
+
+async def test_async_with_gives_errors_on(captured):
+    error = ValueError("the user's")
+    with pytest.raises(ValueError) as raised:
+        async with clew.span("fails"):
+            raise error
+
+    assert raised.value is error
+    assert captured["fails"].status == "error"
+
+
+async def test_async_with_works_while_tracing_is_off(untouched, monkeypatch):
+    monkeypatch.setenv("CLEW_ENABLED", "0")
+    async with clew.span("off") as span:
+        assert not span
+
+
+def test_a_delegates_cleanup_is_the_consumers_when_it_is_closed(captured):
+    """
+    A limit: `close` goes to the innermost generator without its frames being on the stack.
+
+    So what a `yield from` stands around is not seen from the `finally` behind it. Nothing is lost
+    or left behind, and with `throw`, or without `yield from`, it is the generator's.
+    """
+
+    def delegate() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            step("cleanup")
+
+    def steps() -> Iterator[int]:
+        with clew.span("inside"):
+            yield from delegate()
+
+    with clew.span("request"):
+        closed = steps()
+        next(closed)
+        closed.close()
+        step("after")
+
+    assert captured.tree() == {"request": {"inside": {}, "cleanup": {}, "after": {}}}
+
+
+def test_a_span_entered_by_hand_in_a_helper_is_the_helpers_callers(captured):
+    """A limit: no `with` says whose it is, so it is current until it is left, also between the steps."""
+
+    class Helper:
+        def start(self) -> None:
+            self.span = clew.span("scope")
+            self.span.__enter__()
+
+        def stop(self) -> None:
+            self.span.__exit__(None, None, None)
+
+    def steps() -> Iterator[int]:
+        helper = Helper()
+        helper.start()
+        yield 1
+        step("second")
+        helper.stop()
+        yield 2
+
+    with clew.span("request"):
+        going = steps()
+        next(going)
+        step("between")
+        next(going)
+        step("after")
+        going.close()
+
+    assert captured.tree() == {"request": {"scope": {"between": {}, "second": {}}, "after": {}}}

@@ -8,9 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from clew.graph import Call, TraceCalls, learn
+from clew.graph import Call, Graph, TraceCalls, learn
 from clew.graph.packing import pack
 from clew.jobs.learn import LearnJob
+from clew.model import histogram
 from clew.query.graph_asking import QUESTIONS
 from clew.server.app import create_app
 from clew.server.auth import hash_key
@@ -337,6 +338,67 @@ async def test_a_delta_that_cannot_be_read_is_400_and_changes_nothing(taught, bo
     assert (await send(taught, body)).status_code == 400
 
     assert (await taught.get(f"{GRAPH}/summary")).json() == before
+
+
+def metrics(count=3, **fields):
+    """Calls of one operation in one minute, some seconds each."""
+    took_ns = [(at + 1) * 1_000 * MS for at in range(count)]
+    row = {"minute": START_NS // (60 * 10**9), "kind": "tool", "name": "unsampled", "model": "", "count": count,
+           "errors": 1, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "duration_ns": sum(took_ns),
+           "buckets": histogram.encode(histogram.of(took_ns))}  # fmt: skip
+    return list((row | fields).values())
+
+
+async def latency(client, project):
+    path = f"/api/v1/admin/traces/metrics/latency?lookback_days=3000&group_by=name&project={project}"
+    rows = (await client.get(path)).json()["operations"]
+    return {row["name"]: (row["count"], row["errors"], round(row["p99_ms"], -2)) for row in rows}
+
+
+async def test_a_deltas_metrics_count_once_in_the_latencies_of_its_keys_project(taught, monkeypatch):
+    """Percentiles are those of all traffic at any rate of storage."""
+    monkeypatch.setattr("clew.server.reads.time.time_ns", lambda: START_NS + 60 * 10**9)
+    body = {"delta_id": "d-1", "graph": pack(delta()), "metrics": [metrics()]}
+
+    for _ in range(2):
+        assert (await send(taught, body, **key("ingest-shop"))).status_code == 200
+
+    shop = await latency(taught, "shop")
+    assert shop["unsampled"] == (3, 1, pytest.approx(3_000, rel=0.01))
+    assert shop["ask"][0] == 1
+    assert "unsampled" not in await latency(taught, "default")
+
+
+async def test_what_a_delta_takes_back_counts_no_longer(taught, monkeypatch):
+    """A user complained of one of its traces, which was then sent."""
+    monkeypatch.setattr("clew.server.reads.time.time_ns", lambda: START_NS + 60 * 10**9)
+    less = {"graph": pack(delta()), "metrics": [metrics(1)]}
+    await send(taught, {"delta_id": "d-1", "graph": pack(delta()), "metrics": [metrics()]}, **key("ingest-shop"))
+
+    answer = await send(taught, {"delta_id": "d-2", "graph": pack(Graph()), "less": less}, **key("ingest-shop"))
+
+    assert answer.json() == {"applied": True}
+    assert (await latency(taught, "shop"))["unsampled"][:2] == (2, 0)
+    nodes = (await taught.get(f"{GRAPH}/nodes?project=shop&kind=tool")).json()["nodes"]
+    assert "unsampled" not in {each["name"] for each in nodes if each["count"]}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [[metrics(name="")], [metrics(errors=9)], [metrics(), metrics()], [metrics(kind="x")], [metrics(buckets=b"")]],
+)
+async def test_metrics_that_make_no_sense_are_400_and_change_nothing(taught, bad):
+    """Neither the graph nor the latencies: it is one transaction."""
+    before = (await taught.get(f"{GRAPH}/summary?project=shop")).json()
+    body = {"delta_id": "d-1", "graph": pack(delta()), "metrics": bad}
+
+    answer = await send(taught, body, **key("ingest-shop"))
+
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "MalformedBody")
+    assert "metrics" in answer.json()["error"]["message"]
+    assert (await taught.get(f"{GRAPH}/summary?project=shop")).json() == before
+    good = {"delta_id": "d-1", "graph": pack(delta()), "metrics": [metrics()]}
+    assert (await send(taught, good, **key("ingest-shop"))).json() == {"applied": True}
 
 
 async def test_a_delta_needs_a_key_that_writes_and_its_own_media_type(taught):

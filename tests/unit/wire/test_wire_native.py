@@ -225,7 +225,16 @@ def test_text_that_is_no_utf8_is_replaced() -> None:
 def test_derived_fields_are_not_taken_from_the_client() -> None:
     """They say what Clew makes of a span; a client that sends them must not be able to flag a trace."""
     (span,) = read(
-        "application/json", a_span(kind="root", response_chars=3, input_preview="x", model="y", scope="z")
+        "application/json", a_span(kind="root", response_chars=3, input_preview="x", model="y", resource={"z": 1})
     ).spans
 
-    assert (span.response_chars, span.input_preview, span.model, span.scope) == (None, None, None, "")
+    assert (span.response_chars, span.input_preview, span.model, span.resource) == (None, None, None, {})
+
+
+def test_what_an_instrumentation_says_of_itself_is_kept() -> None:
+    """As OTLP has it; an unknown kind says nothing, and no store needs to hold a scope without end."""
+    (span,) = read("application/json", a_span(scope="httpx 1\0", otel_kind="client")).spans
+    (odd,) = read("application/json", a_span(scope="s" * 5_000, otel_kind="CLIENT")).spans
+
+    assert (span.scope, span.otel_kind) == ("httpx 1\ufffd", "client")
+    assert (len(odd.scope) < 600, odd.otel_kind) == (True, "")

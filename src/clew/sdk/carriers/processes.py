@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from clew.sdk.ambient import CURRENT, TRACEPARENT, current, remote, traceparent_of
 from clew.sdk.carriers.arrivals import when_loaded
-from clew.sdk.carriers.executors import Carried, with_none_current
+from clew.sdk.carriers.executors import carrying, with_none_current
+from clew.sdk.faults import internal
 
 ENV_POSITION: Final = 10
 """Where `env` stands among the arguments of `subprocess.Popen`."""
@@ -71,14 +72,19 @@ def _teach_process(process: Any) -> None:
 
     @wraps(start)
     def start_carrying(self: Any) -> Any:
-        span = current()
-        if span is None:
-            return start(self)
-        self._clew_parent = Handed(span)
+        try:
+            span = current()
+            if span is not None:
+                self._clew_parent = Handed(span)
+        except Exception as fault:
+            internal(fault)
         try:
             return start(self)
         finally:
-            self.__dict__.pop("_clew_parent", None)
+            try:
+                self.__dict__.pop("_clew_parent", None)
+            except Exception as fault:
+                internal(fault)
 
     process.start = start_carrying
 
@@ -100,11 +106,15 @@ def _teach_method(pool: Any, name: str) -> None:
     method = getattr(pool, name)
 
     @wraps(method)
-    def carrying(self: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
-        span = current()
-        return method(self, func if span is None else Carried(func, span), *args, **kwargs)
+    def method_carrying(self: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+        carried = func
+        try:
+            carried = carrying(func)
+        except Exception as fault:
+            internal(fault)
+        return method(self, carried, *args, **kwargs)
 
-    setattr(pool, name, carrying)
+    setattr(pool, name, method_carrying)
 
 
 def _teach_popen(popen: Any) -> None:
@@ -112,10 +122,14 @@ def _teach_popen(popen: Any) -> None:
 
     @wraps(begin)
     def begin_carrying(self: Any, *args: Any, **kwargs: Any) -> None:
-        if len(args) > ENV_POSITION:
-            args = (*args[:ENV_POSITION], _guarded(args[ENV_POSITION]), *args[ENV_POSITION + 1 :])
-        else:
-            kwargs["env"] = _guarded(kwargs.get("env"))
+        try:
+            if len(args) > ENV_POSITION:
+                env = with_traceparent(args[ENV_POSITION])
+                args = (*args[:ENV_POSITION], env, *args[ENV_POSITION + 1 :])
+            else:
+                kwargs["env"] = with_traceparent(kwargs.get("env"))
+        except Exception:  # noqa: S110  what is no mapping is left to those who will refuse it
+            pass
         begin(self, *args, **kwargs)
 
     popen.__init__ = begin_carrying
@@ -131,16 +145,11 @@ def _teach_subprocess(loop: Any, name: str) -> None:
     method = getattr(loop, name)
 
     @wraps(method)
-    async def carrying(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs["env"] = _guarded(kwargs.get("env"))
+    async def method_carrying(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:  # noqa: SIM105  as above
+            kwargs["env"] = with_traceparent(kwargs.get("env"))
+        except Exception:  # noqa: S110  as above
+            pass
         return await method(self, *args, **kwargs)
 
-    setattr(loop, name, carrying)
-
-
-def _guarded(env: Any) -> Any:
-    """As `with_traceparent`; what is no mapping is left to those who will refuse it."""
-    try:
-        return with_traceparent(env)
-    except Exception:
-        return env
+    setattr(loop, name, method_carrying)

@@ -20,23 +20,24 @@ import apsw
 import msgspec
 
 from clew.model import Score
-from clew.store import histogram, sql
+from clew.model.tally import merge
+from clew.store import sql
 from clew.store.protocol import Written
 from clew.store.sqlite.aside import Aside
 from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
 from clew.store.sqlite.due import Due
 from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, span_rows
-from clew.store.sqlite.rows import finite, int64, score_row
+from clew.store.sqlite.rows import score_row
 from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.tallies import put_tallies
 from clew.store.sqlite.work import TraceWork
-from clew.store.tally import Operation, Sums, Tallies, fold, merge, spread, take_back
+from clew.store.tally import Tallies, fold, spread, take_back
 from clew.store.text import text_of
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
 _known_traces = msgspec.json.Decoder(list[tuple[str, int, str | None, str]])
 _scores = msgspec.json.Decoder(list[Score])
-_known_tallies = msgspec.json.Decoder(list[tuple[int, Sums, str]])
 
 
 class Commit:
@@ -72,7 +73,7 @@ class Commit:
         self._put_traces(project, project_id, touched)
         self._put_due(touched.values())
         tallies = _tallies(works, batches)
-        self._aside.do(lambda: self._put_tallies(project_id, tallies))
+        self._aside.do(lambda: put_tallies(self._sql, project_id, tallies))
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
         self._aside.do(
@@ -182,39 +183,6 @@ class Commit:
         elif words:
             self._aside.join()
             self._sql.run("put_fact", name="text_gap", value="1")
-
-    def _put_tallies(self, project_id: int, tallies: Tallies) -> None:
-        keys = sorted(tallies)
-        asked = as_json([(resolution_s, at_s, *of) for resolution_s, at_s, of in keys])
-        for index, sums, blob in _known_tallies.decode(
-            self._sql.run("known_tallies", project_id=project_id, keys=asked)
-        ):
-            tally = tallies[keys[index]]
-            tally.add_sums(sums)
-            stored = histogram.decode(bytes.fromhex(blob))
-            histogram.merge(stored, tally.buckets)
-            tally.buckets = stored
-        rows: list[Any] = []
-        for key in keys:
-            rows += self._tally_row(project_id, key, tallies)
-        self._sql.put("put_tallies", rows, len(keys))
-
-    def _tally_row(self, project_id: int, key: tuple[int, int, Operation], tallies: Tallies) -> tuple[Any, ...]:
-        resolution_s, at_s, operation = key
-        tally = tallies[key]
-        return (
-            project_id,
-            resolution_s,
-            at_s,
-            *operation,
-            tally.count,
-            tally.errors,
-            int64(tally.input_tokens),
-            int64(tally.output_tokens),
-            finite(tally.cost_usd) or 0.0,
-            int64(tally.duration_ns),
-            histogram.encode(tally.buckets),
-        )
 
 
 def _fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from clew.graph import Graph
+from clew.model.tally import Minutes
 from clew.store import sql
 from clew.store.check import check_shares
 from clew.store.graph_protocol import (
@@ -29,6 +30,8 @@ from clew.store.sqlite.graph_saving import Saving
 from clew.store.sqlite.rows import int64
 from clew.store.sqlite.search import storable
 from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.tallies import put_tallies
+from clew.store.tally import spread
 from clew.store.undeclared import undeclared
 
 QUERIES = sql.load("clew.store.sqlite", "graph.sql")
@@ -72,7 +75,14 @@ class SqliteGraph(SqliteFile):
 
         return self._in_project(lesson.project, save)
 
-    def apply_delta(self, project: str, delta_id: str, delta: Graph, slices: Mapping[str, Graph]) -> bool:
+    def apply_delta(
+        self,
+        project: str,
+        delta_id: str,
+        delta: Graph,
+        slices: Mapping[str, Graph],
+        minutes: Minutes | None = None,
+    ) -> bool:
         """Add what an SDK learned; see `clew.store.graph_protocol.GraphLearning`."""
         observed = undeclared(delta)
 
@@ -83,6 +93,8 @@ class SqliteGraph(SqliteFile):
             if statements.run("add_delta", project_id=project_id, delta_id=delta_id, at_ns=now_ns) is None:
                 return False
             Saving(connection, project_id).add(observed, slices)
+            if minutes:
+                put_tallies(Statements(connection, TRACE_QUERIES), project_id, spread(minutes))
             return True
 
         return self._in_project(project, apply)

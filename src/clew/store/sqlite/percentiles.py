@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import apsw
 import msgspec
 
-from clew.model import Kind
-from clew.store import histogram, sql
+from clew.model import Kind, histogram
+from clew.model.tally import Sums, Tally
+from clew.store import sql
 from clew.store.protocol import Latency
 from clew.store.sqlite.rows import int64
-from clew.store.tally import DAY_S, Operation, Sums, Tally, grouping, split, whole_minutes
+from clew.store.tally import DAY_S, Operation, grouping, latency, split, whole_minutes
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
@@ -40,7 +41,7 @@ def read_latency(
     for window in split(from_s, to_s):
         values = {"project_id": project_id, "kind": kind, **window._asdict()}
         _add(tallies, connection.execute(QUERIES["tallies"], values).get, group_by)
-    return [tallies[operation].latency(operation) for operation in sorted(tallies)]
+    return [latency(operation, tallies[operation]) for operation in sorted(tallies) if tallies[operation].count > 0]
 
 
 def _add(tallies: dict[Operation, Tally], answer: str, group_by: Sequence[str]) -> None:

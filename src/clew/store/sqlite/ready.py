@@ -12,9 +12,9 @@ from typing import Any
 
 from clew.model import Batch, Span, summarise
 from clew.model.halves import keep
+from clew.model.tally import Minutes, count
 from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.rows import span_values, summary_values
-from clew.store.tally import Minutes, count
 from clew.store.text import text_of
 
 

@@ -117,7 +117,7 @@ CREATE TABLE trace_metrics (
   output_tokens INTEGER NOT NULL,
   cost_usd      REAL    NOT NULL,
   duration_ns   INTEGER NOT NULL,
-  histogram     BLOB    NOT NULL,  -- clew.store.histogram
+  histogram     BLOB    NOT NULL,  -- clew.model.histogram
   PRIMARY KEY (project_id, resolution_s, bucket_s, kind, name, model)
 ) STRICT, WITHOUT ROWID;
 

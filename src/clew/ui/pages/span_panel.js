@@ -1,23 +1,26 @@
 // One span, whole: what it was, took, got, gave, and everything its client said of it.
 
 import {h} from "../dom.js";
-import {clock, cost, count, day, duration, oneLine, percent, utc, visible} from "../format.js";
+import {clock, cost, count, day, digits, duration, oneLine, percent, utc, visible} from "../format.js";
 import {kindChip} from "../marks/kinds.js";
+import {tokenLine, tokenTimes} from "../marks/token_line.js";
 import {copyButton, payload, readable} from "../marks/value.js";
 import {href} from "../route.js";
 
 /** The panel's elements for *row* of a trace that took *endMs*. */
 export function spanPanel(row, {endMs, traceId, query}) {
   const {span} = row;
+  const times = tokenTimes(span.attributes);
   return [
     heading(span),
-    facts(row, endMs),
+    facts(row, endMs, times),
+    times && streamed(times, span),
     notes("What was mended on receipt", span.problems, "warn"),
     span.status === "error" && span.status_message ? notes("Error", [span.status_message], "bad") : null,
     exceptions(span),
     captured("Inputs", span.inputs),
     captured("Outputs", span.outputs),
-    table("Attributes", span.attributes, {open: true}),
+    table("Attributes", withoutTimes(span.attributes, times), {open: true}),
     events(span),
     links(span, {traceId, query}),
     table("Resource", span.resource, {open: false}),
@@ -34,7 +37,7 @@ function heading(span) {
   );
 }
 
-function facts(row, endMs) {
+function facts(row, endMs, times) {
   const {span} = row;
   const tokens = span.input_tokens !== null || span.output_tokens !== null;
   const said = [
@@ -42,6 +45,7 @@ function facts(row, endMs) {
     ["Own time", row.childCount ? duration(row.selfMs) : null, "outside its children"],
     ["Starts at", row.startMs > 0 ? `+${duration(row.startMs)}` : "+0", `${day(span.started_at)} ${clock(span.started_at)}`, utc(span.started_at)],
     ["First token", span.first_token_ms === null ? null : duration(span.first_token_ms), "after its start"],
+    ["Speed", times?.perSecond ? `${digits(times.perSecond, 3)} tokens/s` : null, "after the first"],
     ["Model", span.model && visible(span.model)],
     ["Strategy", span.strategy && visible(span.strategy)],
     ["Tokens", tokens ? `${count(span.input_tokens)} → ${count(span.output_tokens)}` : null, "in → out"],
@@ -57,6 +61,15 @@ function facts(row, endMs) {
 function notes(title, texts, tone) {
   if (!texts?.length) return null;
   return h("section", {class: `note ${tone}`}, h("h3", null, title), texts.map((text) => h("p", {dir: "auto"}, visible(text))));
+}
+
+function streamed(times, span) {
+  return h("section", {class: "captured", "data-part": "tokens"}, h("h3", null, "Tokens ", h("small", null, count(times.count))), tokenLine(times, span.duration_ms));
+}
+
+// Thousands of numbers that are drawn already.
+function withoutTimes(attributes, times) {
+  return times ? Object.fromEntries(Object.entries(attributes).filter(([key]) => key !== "clew.tokens")) : attributes;
 }
 
 // An exception's stack trace is what one opens a failed span for, so it comes before the payload.

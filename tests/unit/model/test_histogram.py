@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.store import histogram
+from clew.model import histogram
 
 durations_ns = st.lists(st.integers(0, (1 << 63) - 1), min_size=1, max_size=200)
 

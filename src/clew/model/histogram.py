@@ -61,6 +61,13 @@ def percentiles(histogram: Histogram, shares: Sequence[float]) -> list[float]:
     return [value_of(_at_rank(buckets, reached, rank)) for rank in ranks]
 
 
+def bucket_at(histogram: Histogram, share: float) -> int:
+    """Give the bucket at the nearest rank of *share* (0 to 1); `ZERO` for an empty histogram."""
+    buckets = sorted(histogram)
+    reached = list(accumulate(histogram[bucket] for bucket in buckets))
+    return _at_rank(buckets, reached, max(1, math.ceil(share * sum(histogram.values()))))
+
+
 def _at_rank(buckets: Sequence[int], reached: Sequence[int], rank: int) -> int:
     return next((bucket for bucket, count in zip(buckets, reached, strict=True) if count >= rank), ZERO)
 

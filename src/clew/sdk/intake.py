@@ -1,0 +1,187 @@
+"""
+From ended spans to parcels: what happens on the writer's thread before anything is sent.
+
+Each span is packed (and processed on the way: capture, redaction), shown to the sampler, and put
+into a parcel. It works in small pieces and pauses between them, because whatever it computes the
+caller's threads wait for (they share the interpreter): an exporter that works in one go is what
+gives tracing its long tails. A part that fails costs no span.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import time_ns
+from typing import Any, Final
+
+from clew.model import Score
+from clew.sdk.losses import Losses
+from clew.sdk.outbox import CROWD, Outbox
+from clew.sdk.packing import PackedBody, encoded_size, pack, without_secrets
+from clew.sdk.parcels import DELTAS, Flush, Parcel
+from clew.sdk.sampler import Ready, Sampler
+from clew.sdk.span import ActiveSpan
+
+BATCH_SPANS: Final = 512
+MANY_SPANS: Final = 8192
+"""In one parcel when many wait: fewer requests and fewer fsyncs."""
+BATCH_BYTES: Final = 4 << 20
+PIECE: Final = 8
+"""Spans packed between two pauses..."""
+BIG_PIECE: Final = 64
+CROWDED: Final = 4096
+"""... and how many when so many wait."""
+PAUSE_S: Final = 0.0002
+
+
+class Intake:
+    """Takes from the outbox. Called by the writer's thread alone."""
+
+    def __init__(self, outbox: Outbox, losses: Losses, pause: Callable[[float], None]) -> None:
+        self.outbox = outbox
+        self.losses = losses
+        self.pause = pause
+        self.resource: dict[str, Any] = {}
+        self.sampler: Sampler | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with nothing: at first, and in a forked child."""
+        self.roots_taken = 0
+        self._ready: deque[Any] = deque()
+        self._marks: list[Flush] = []
+        if self.sampler is not None:
+            self._guarded(self.sampler.after_fork, None)
+
+    @property
+    def ready_count(self) -> int:
+        """How many spans and scores were taken from the outbox and are in no parcel yet."""
+        return len(self._ready)
+
+    @property
+    def has_more(self) -> bool:
+        """Something was taken from the outbox and is in no parcel yet."""
+        return bool(self._ready or self._marks)
+
+    def tick(self) -> None:
+        """Let the sampler decide what time decides."""
+        if self.sampler is not None:
+            self._ready.extend(self._guarded(lambda: self.sampler.tick(time_ns()), []))  # type: ignore[union-attr]
+
+    def drain(self) -> None:
+        """Have the sampler decide all that is undecided."""
+        if self.sampler is not None:
+            self._ready.extend(self._guarded(self.sampler.drain, []))
+
+    def deltas(self, *, force: bool = False) -> Parcel | None:
+        """Give what all traffic adds up to, if it is due."""
+        sampler = self.sampler
+        data = None if sampler is None else self._guarded(lambda: sampler.deltas(time_ns(), force=force), None)
+        return Parcel(data=data, kind=DELTAS) if data else None
+
+    def take(self, limit: int, *, hurried: bool) -> tuple[list[Parcel], int]:
+        """Make one parcel of up to *limit* waiting things; gives how many were taken. Not *hurried* it pauses."""
+        body = PackedBody(resource=self.resource)
+        try:
+            taken = self._fill(body, limit, hurried)
+            return self._parcels(body), taken
+        except BaseException:
+            self._put_back(body)
+            raise
+
+    def _fill(self, body: PackedBody, limit: int, hurried: bool) -> int:
+        waiting, taken, size = self.outbox.spans, 0, 0
+        most = BATCH_SPANS if len(waiting) < 4 * CROWD else max(BATCH_SPANS, MANY_SPANS)
+        while len(body.spans) + len(body.scores) < most and size < BATCH_BYTES:
+            if self._ready:
+                size += self._put(body, self._ready[0])
+                self._ready.popleft()
+                continue
+            if self._marks or taken >= limit or not waiting:
+                break  # What ended after a flush is not to delay it.
+            item = waiting.popleft()
+            taken += 1
+            if type(item) is Flush:
+                self._marks += (item,)
+                self.drain()
+                continue
+            try:
+                self.outbox.taken(item)
+                self._prepare(item)
+            except Exception as error:
+                self.losses.add("unsendable", 1, f"{error!r:.200}")
+            if taken % PIECE == 0 and not hurried:
+                self._pause(taken)
+        return taken
+
+    def _put_back(self, body: PackedBody) -> None:
+        """The parcel was not made as a whole: what would be in it is ready still."""
+        del body.spans[len(body.packed) :]
+        self._ready.extendleft([*zip(body.spans, body.packed, strict=True), *body.scores][::-1])
+
+    def _pause(self, taken: int) -> None:
+        """A caller that only computes makes each pause last for 5 ms, so there are few or none when many wait."""
+        waiting = len(self.outbox.spans)
+        self.outbox.yields = waiting >= self.outbox.limit // 4
+        if not self.outbox.yields and (waiting < CROWDED or taken % BIG_PIECE == 0):
+            self.pause(PAUSE_S)
+
+    def _parcels(self, body: PackedBody) -> list[Parcel]:
+        parcels = [Parcel(body=body)] if body.spans or body.scores else []
+        if self._marks and not self._ready:
+            last = self.deltas(force=True)
+            if last is not None or not parcels:
+                parcels.append(last or Parcel(body=body))
+            parcels[-1].flushes, self._marks = self._marks, []
+        return parcels
+
+    def _prepare(self, item: ActiveSpan | Score) -> None:
+        """Pack and sample one thing; what is to be sent is ready then."""
+        try:
+            if isinstance(item, Score):
+                item = without_secrets(item, self.outbox.processing)
+                encoded_size(item)  # Raises for what cannot be sent.
+                rescued, wanted = self._sampled_score(item)
+                self._ready.extend(rescued)
+                if wanted:
+                    self._ready.append(item)
+                return
+            is_root, extra = item._is_root, item._extra
+            self.roots_taken += is_root
+            native, packed = pack(item, self.outbox.processing)
+            item.shed()
+        except Exception as error:
+            self.losses.add("unsendable", 1, f"{error!r:.200}")
+            return
+        sampler = self.sampler
+        if sampler is None:
+            self._ready.append((native, packed))
+            return
+        kept = extra is not None and extra.kept
+        self._ready.extend(
+            self._guarded(lambda: sampler.take(native, packed, is_root=is_root, kept=kept), [(native, packed)])
+        )
+
+    def _sampled_score(self, score: Score) -> tuple[Ready, bool]:
+        sampler = self.sampler
+        return ([], True) if sampler is None else self._guarded(lambda: sampler.score(score), ([], True))
+
+    @staticmethod
+    def _put(body: PackedBody, ready: Any) -> int:
+        if isinstance(ready, Score):
+            body.scores.append(ready)
+            return encoded_size(ready)
+        native, packed = ready
+        body.spans.append(native)
+        body.packed.append(packed)
+        return len(packed)
+
+    def _guarded(self, ask: Callable[[], Any], otherwise: Any) -> Any:
+        """Ask the sampler; if it fails, everything is stored, and the log says so once."""
+        try:
+            return ask()
+        except Exception as error:
+            self.outbox.complain(
+                f"sampler:{type(error).__name__}", f"sampling failed, so more is stored: {error!r:.300}"
+            )
+            return otherwise

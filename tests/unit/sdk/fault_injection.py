@@ -1,0 +1,411 @@
+"""
+Raise at every internal call of Clew, one by one, and see that nothing of it reaches the user's code.
+
+    python tests/unit/sdk/fault_injection.py            every call, every kind of fault; prints the count
+    python tests/unit/sdk/fault_injection.py spans ...   only these scenarios
+
+An *internal call* is a call that a frame of Clew makes: of another function of Clew, of a function of
+the standard library or of msgspec, or of a function in C (the context variable's `get`, a clock, the
+queue's `append`, `isinstance`), on every thread, the writer's too. `sys.setprofile` tells of each just
+before it is made, and what is raised there comes out as if the call had raised it.
+
+Not internal, because what comes out of these calls is the user's:
+
+- the first frame of a public function, which no code inside of it can guard;
+- the user's own functions, generators and apps, and the standard library's functions that the user
+  called and Clew hands the call on to (`HANDED_ON`), and the frames of Clew between the two
+  (`CONDUITS`): they fail as they would without Clew;
+- what the functions call that say by raising what is wrong (`RAISING`);
+- the letting go of a lock, which cannot fail;
+- the next step of a coroutine or a generator, which calls nothing;
+- what modules do while they are loaded, and operators and constructors of types in C: Python tells
+  nobody of these.
+
+A call is known by the line it stands in, what it calls, and how often that was called before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType, SimpleNamespace
+from typing import Any, Final
+
+from fault_scenarios import SCENARIOS
+
+import clew
+import clew.events
+from clew.sdk import events, run_streams, run_traceable, setup
+from clew.sdk import writer as writer_module
+from clew.sdk.ambient import CURRENT
+from clew.sdk.carriers import contexts, executors
+from clew.sdk.held import HELD
+
+CLEW: Final = os.path.dirname(clew.__file__) + os.sep
+HERE: Final = os.path.dirname(__file__) + os.sep
+USER, WRITER = "user", "writer"
+PATIENCE_S: Final = 0.25
+TRIES: Final = 20
+WRITERS: Final = ("flushes", "payloads")
+RESUMED: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+STEPS: Final = (GeneratorType, CoroutineType, AsyncGeneratorType)
+
+
+def _with_lambdas(function: Any) -> Iterator[CodeType]:
+    """The code of *function*, and of the lambdas in it, however deep."""
+    codes = [inspect.unwrap(function).__code__ if not isinstance(function, CodeType) else function]
+    yield from codes
+    for code in codes:
+        inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+        yield from (each for each in inner if each.co_name == "<lambda>")
+        codes += inner
+
+
+LOCKS: Final = (type(threading.Lock()), type(threading.RLock()))
+
+CONDUITS: Final = {
+    code
+    for function in (
+        run_streams.Stream.send,
+        run_streams.Stream.throw,
+        run_streams.Stream.close,
+        run_streams.Stream.source,
+        run_streams._raise,
+        run_streams.AsyncStream.source,
+        run_traceable._made,
+        executors.Carried.__call__,
+        executors._under,
+        executors.with_none_current,
+        executors._teach_pool,
+        executors._running,
+        contexts._teach_loop,
+        contexts.with_true_current,
+    )
+    for code in _with_lambdas(function)
+}
+
+RAISING: Final = {
+    function.__code__
+    for function in (
+        clew.configure,
+        clew.events.subscribe,
+        events.subscribe,
+        events.event_types,
+        events.Subscription.__init__,
+    )
+}
+
+HANDED_ON: Final = {
+    inspect.unwrap(function).__code__
+    for function in (
+        threading.Thread.start,
+        threading.Thread.run,
+        ThreadPoolExecutor.submit,
+        subprocess.Popen.__init__,
+        asyncio.BaseEventLoop.create_task,
+        asyncio.BaseEventLoop._asyncgen_firstiter_hook,
+        asyncio.BaseEventLoop._asyncgen_finalizer_hook,
+        Future.add_done_callback,
+        asyncio.futures._chain_future,
+    )
+}
+
+HANDED_ON_IN_C: Final = {"copy_context", "iter", "next", "aiter", "anext"}
+
+
+class Injected(Exception):
+    """A fault that nobody but this module raises."""
+
+
+FAULTS: Final[dict[str, type[BaseException]]] = {
+    "exception": Injected,
+    "memory": MemoryError,
+    "recursion": RecursionError,
+    "interrupt": KeyboardInterrupt,
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one call stands, and what it calls."""
+
+    role: str
+    file: str
+    line: int
+    caller: str
+    callee: str
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.file.removeprefix(CLEW)}:{self.line} {self.caller} -> {self.callee}"
+
+
+Point = tuple[Site, int]
+
+
+class Injector:
+    """Counts internal calls, and raises at the one that is wanted."""
+
+    def __init__(self, at: Point | None = None, fault: BaseException | None = None) -> None:
+        self.at = at
+        self.fault = fault
+        self.fired = False
+        self.over = False
+        self.points: list[Point] = []
+        self._seen: Counter[Site] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> None:
+        if self.over or self.fired or event not in ("call", "c_call"):
+            return
+        site = _site_of_call(frame) if event == "call" else _site_of_c_call(frame, arg)
+        if site is None:
+            return
+        self._seen[site] += 1
+        point = (site, self._seen[site])
+        if self.at is None:
+            self.points.append(point)
+        elif point == self.at and self.fault is not None:
+            self.fired = True
+            raise self.fault
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch this thread, and those that begin inside."""
+        threading.setprofile(self)
+        sys.setprofile(self)
+        try:
+            yield
+        finally:
+            self.over = True  # For the writer's thread too, which goes on.
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
+
+
+def _site_of_call(frame: FrameType) -> Site | None:
+    caller, code = frame.f_back, frame.f_code
+    if caller is None or not _makes_internal_calls(caller.f_code):
+        return None
+    if code.co_flags & RESUMED or code in CONDUITS or code in HANDED_ON or code.co_filename.startswith(HERE):
+        return None
+    if caller.f_code in RAISING:
+        return None
+    if caller.f_code in CONDUITS and not code.co_filename.startswith(CLEW):
+        return None
+    return _site(caller, code.co_name)
+
+
+def _site_of_c_call(frame: FrameType, called: Any) -> Site | None:
+    if not _makes_internal_calls(frame.f_code) or frame.f_code in RAISING or called.__name__ in HANDED_ON_IN_C:
+        return None
+    on = getattr(called, "__self__", None)
+    if isinstance(on, STEPS) or (isinstance(on, LOCKS) and called.__name__ in ("release", "__exit__")):
+        return None
+    return _site(frame, called.__name__)
+
+
+def _makes_internal_calls(code: CodeType) -> bool:
+    file = code.co_filename
+    return file.startswith(CLEW) and not file.startswith(f"{CLEW}testing") and code.co_name != "<module>"
+
+
+def _site(caller: FrameType, callee: str) -> Site:
+    role = WRITER if threading.current_thread().name == "clew-writer" else USER
+    return Site(role, caller.f_code.co_filename, caller.f_lineno, caller.f_code.co_name, callee)
+
+
+class Delivered:
+    """An exporter that counts what comes."""
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self.probe: list[Any] = []
+
+    def send(self, body: Any) -> None:
+        body.encode()
+        self.names.update(span.name for span in body.spans)
+        self.probe += [span for span in body.spans if span.name.startswith("probe")]
+
+    def close(self) -> None:
+        pass
+
+    def after_fork(self) -> None:
+        pass
+
+
+Scenario = Callable[[], Any]
+
+
+@dataclass
+class Outcome:
+    """What one run of a scenario came to."""
+
+    result: Any = None
+    raised: BaseException | None = None
+    strays: list[str] = field(default_factory=list)
+    """What came out of threads and finalizers, where nobody can catch it."""
+    wrong: list[str] = field(default_factory=list)
+    """What was wrong with tracing itself, afterwards."""
+    ended: int = 0
+    counted_lost: int = 0
+
+
+def run(scenario: Scenario, injector: Injector) -> Outcome:
+    """Run *scenario* with tracing on, watched by *injector*, and look at what is left."""
+    outcome, exporter = Outcome(), Delivered()
+    with _quiet(outcome):
+        setup.forget()
+        setup.use(exporter, flush_interval_s=60)
+        try:
+            with injector.watching():
+                outcome.result = scenario()
+        except BaseException as error:
+            outcome.raised = error.with_traceback(None)  # Its frames would keep what is to be let go.
+        _probe(outcome, exporter)
+        setup.forget()
+    return outcome
+
+
+def _probe(outcome: Outcome, exporter: Delivered) -> None:
+    """The next span works, hangs where it should, and is delivered."""
+    if CURRENT.get() is not None:
+        outcome.wrong.append(f"{CURRENT.get()!r} is still current")
+        CURRENT.set(None)
+    if HELD:
+        outcome.wrong.append(f"held by generators still: {[each.value for each in HELD.values()]!r}")
+        HELD.clear()
+    with clew.span("probe", kind="root") as root, clew.span("probe child") as child:
+        pass
+    if not root or not child or root.parent_id is not None or child.parent_id != root.span_id:
+        outcome.wrong.append(f"the next spans are {root!r} and {child!r}")
+    for _ in range(TRIES):  # A flush that a fault made deaf takes all its time; the next one does not.
+        if clew.flush(PATIENCE_S) and exporter.probe:
+            break
+    if {span.name for span in exporter.probe} != {"probe", "probe child"}:  # Sent twice is stored once.
+        outcome.wrong.append("the next spans were not delivered")
+    outcome.ended = sum(exporter.names.values())
+    writer = setup._writer
+    if writer is None or not writer.is_running:
+        outcome.wrong.append("the writer is gone")
+    else:
+        outcome.counted_lost = writer.lost()
+
+
+@contextmanager
+def _quiet(outcome: Outcome) -> Iterator[None]:
+    """Collect what threads and finalizers raise; let nothing wait, log, or be collected at random."""
+    before = sys.unraisablehook, threading.excepthook, writer_module.time
+    sys.unraisablehook = lambda told: outcome.strays.append(f"finalizer: {told.exc_value!r}")
+    threading.excepthook = lambda told: outcome.strays.append(f"{told.thread.name}: {told.exc_value!r}")  # type: ignore[union-attr]
+    writer_module.time = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None, time_ns=time.time_ns)  # type: ignore[attr-defined]
+    log = logging.getLogger("clew")
+    propagated, log.propagate = log.propagate, False
+    log.addHandler(handler := logging.NullHandler())
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        log.removeHandler(handler)
+        log.propagate = propagated
+        sys.unraisablehook, threading.excepthook, writer_module.time = before  # type: ignore[attr-defined]
+
+
+def points_of(scenario: Scenario) -> tuple[list[Point], Outcome]:
+    """Give every internal call of *scenario*, and how it ends when nothing fails."""
+    for _ in range(2):  # What is loaded and remembered at the first time is not met again.
+        run(scenario, Injector())
+    injector = Injector()
+    outcome = run(scenario, injector)
+    if outcome.raised is not None:
+        raise outcome.raised
+    assert not outcome.wrong, outcome.wrong
+    assert not outcome.strays, outcome.strays
+    return injector.points, outcome
+
+
+def complaints(scenario: Scenario, point: Point, kind: str, expected: Outcome) -> list[str] | None:
+    """Raise a fault of *kind* at *point*, and say what that harmed; None if the call was not made this time."""
+    fault = FAULTS[kind]("injected")
+    injector = Injector(point, fault)
+    found = run(scenario, injector)
+    if not injector.fired:
+        return None
+    said = list(found.wrong)
+    if kind == "interrupt":
+        if point[0].role == USER and found.raised is not fault and not found.strays and found.result is not fault:
+            said.append(f"the user's interrupt was swallowed: {found.raised!r}")
+    else:
+        said += found.strays
+        if found.raised is not None:
+            said.append(f"raised {found.raised!r}")
+        elif found.result != expected.result:
+            said.append(f"gave {found.result!r} and not {expected.result!r}")
+    if point[0].role == WRITER and found.ended + found.counted_lost < expected.ended:
+        said.append(f"{expected.ended - found.ended} spans lost, {found.counted_lost} counted")
+    return said
+
+
+@dataclass
+class Report:
+    """How many points were tried, and what went wrong."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    places: set[Site] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        tried, harmful = sum(self.tried.values()), len(self.failures)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.tried.items())
+        return (
+            f"{tried} faults ({kinds}) at {len(self.places)} places that call something inside: "
+            f"{tried - harmful} harmless, {harmful} not; {self.missed} calls were not met again"
+        )
+
+    def attack(self, name: str, scenario: Scenario, kinds: dict[str, int], *, limit: int = 1 << 30) -> None:
+        """Try each *n*th point of *scenario* with each kind of fault; each place at most *limit* times."""
+        points, expected = points_of(scenario)
+        # What the writer does is the same for all; these show it everything that it can meet.
+        points = [point for point in points if point[1] <= limit and (point[0].role == USER or name in WRITERS)]
+        self.places.update(point[0] for point in points)
+        for kind, every in kinds.items():
+            for point in points[::every]:
+                if kind == "interrupt" and point[0].role == WRITER:
+                    continue  # Python hands it to the main thread alone.
+                said = complaints(scenario, point, kind, expected)
+                if said is None:
+                    self.missed += 1
+                    continue
+                self.tried[kind] += 1
+                if said:
+                    self.failures.append(f"{name}, {kind} at {point[0]} #{point[1]}: {'; '.join(said)[:300]}")
+
+
+def main(names: list[str]) -> int:
+    """Attack every scenario, and print the count."""
+    report = Report()
+    for name, scenario in SCENARIOS.items():
+        if names and name not in names:
+            continue
+        began, before = time.perf_counter(), sum(report.tried.values())
+        report.attack(name, scenario, dict.fromkeys(FAULTS, 1))
+        print(f"{name:28} {sum(report.tried.values()) - before:6} faults, {time.perf_counter() - began:6.1f} s")  # noqa: T201
+    for failure in report.failures:
+        print(failure)  # noqa: T201
+    print(report)  # noqa: T201
+    return bool(report.failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
