@@ -1,4 +1,4 @@
-"""`python -m bench [sdk|ingest|query|crash|graph …]`: measure, print, keep. README.md says how."""
+"""`python -m bench [sdk|trouble|ingest|query|crash|graph …]`: measure, print, keep. README.md says how."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from rich.console import Console
 
 from bench import crash, graph, ingest, peers, query, report
 from bench.places import ROOT
-from bench.sdk import drive
+from bench.sdk import drive, trouble
 
-PARTS = ("sdk", "ingest", "query", "crash", "graph")
-NEEDED = {"sdk": ("opentelemetry", "langsmith"), "ingest": ("phoenix",), "query": (), "crash": (), "graph": graph.PEERS}
+PARTS = ("sdk", "trouble", "ingest", "query", "crash", "graph")
+NEEDED = {
+    "sdk": drive.PEERS,
+    "trouble": trouble.PEERS,
+    "ingest": ("phoenix",),
+    "query": (),
+    "crash": (),
+    "graph": graph.PEERS,
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -25,6 +32,8 @@ def arguments() -> argparse.Namespace:
     sizes = {
         "rounds": (5, "sdk: interleaved rounds"),
         "requests": (1000, "sdk: paced requests of a round"),
+        "away-spans": (200_000, "trouble: spans made while the server is away"),
+        "away-rate": (0, "trouble: requests a second meanwhile; 0 is as fast as it goes"),
         "ingest-rounds": (3, "ingest: fresh servers for each dialect"),
         "spans": (204_800, "ingest: spans of a load"),
         "phoenix-spans": (10_240, "ingest: spans of Phoenix' load; 0 leaves Phoenix out"),
@@ -55,12 +64,14 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     named = [part for part in PARTS if part in (given.parts or PARTS)]
     needed = [peer for part in named for peer in NEEDED[part] if peer != "phoenix" or given.phoenix_spans]
+    needed = list(dict.fromkeys(needed))
     for peer in needed:
         peers.python(peer)
     on = report.machine(needed)
     console.print(on + "\n", soft_wrap=True)
     measures: dict[str, Callable[[], report.Section]] = {
         "sdk": partial(drive.measure, rounds=given.rounds, requests=given.requests),
+        "trouble": partial(trouble.measure, spans=given.away_spans, rate=given.away_rate),
         "ingest": partial(
             ingest.measure,
             rounds=given.ingest_rounds,

@@ -10,6 +10,7 @@ from bench.places import VENVS
 
 REQUIREMENTS = {
     "opentelemetry": ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"],
+    "ddtrace": ["ddtrace>=4.16,<5"],
     "langsmith": ["langsmith"],
     "phoenix": ["arize-phoenix"],
     "networkx": ["networkx"],
@@ -18,6 +19,7 @@ REQUIREMENTS = {
 
 SHOWN = {
     "opentelemetry": "opentelemetry-sdk",
+    "ddtrace": "ddtrace",
     "langsmith": "langsmith",
     "phoenix": "arize-phoenix",
     "networkx": "networkx",
@@ -32,13 +34,18 @@ def python(peer: str) -> Path:
 
     A stamp says that an installation was completed, so an interrupted one is begun anew.
     """
-    venv = VENVS / peer
+    return installed(peer, sys.executable, REQUIREMENTS[peer])
+
+
+def installed(name: str, interpreter: str, requirements: list[str]) -> Path:
+    """Give the interpreter of the environment *name*, made from *interpreter* with *requirements* if need be."""
+    venv = VENVS / name
     stamp = venv / ".installed"
     if not stamp.exists():
-        print(f"Installing {peer} into {venv.relative_to(VENVS.parent.parent)}", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        print(f"Installing {name} into {venv.relative_to(VENVS.parent.parent)}", file=sys.stderr, flush=True)
+        subprocess.run([interpreter, "-m", "venv", "--clear", str(venv)], check=True)
         pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *REQUIREMENTS[peer]], check=True)
+        subprocess.run([*pip, *requirements], check=True)
         stamp.touch()
     return venv / "bin" / "python"
 

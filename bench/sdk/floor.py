@@ -7,8 +7,11 @@ private id generator, one append. It exports nothing.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import random
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from time import time_ns
 from typing import Any
@@ -40,3 +43,22 @@ class Span:
         # Restores by set, since a token is worthless in another context.
         _current.set(self.parent)
         _finished.append(self)
+
+
+def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A span around each call of a function or coroutine function."""
+    if asyncio.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with Span(function.__name__):
+                return await function(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with Span(function.__name__):
+                return function(*args, **kwargs)
+
+    return wrapper

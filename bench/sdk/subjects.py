@@ -17,6 +17,9 @@ Attributes = dict[str, Any]
 class Untraced:
     """No tracing at all: what the others are compared with."""
 
+    imports = "pass"
+    """What a program that uses the SDK writes at its top."""
+
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -26,6 +29,10 @@ class Untraced:
 
     def add(self, span: Any, attributes: Attributes) -> None:
         """Put more attributes on an open span."""
+
+    def decorated(self, function: Any) -> Any:
+        """Have each call of *function* traced."""
+        return function
 
     def close(self) -> None:
         """Send what waits."""
@@ -49,9 +56,14 @@ class Floor(Untraced):
         else:
             span.attributes.update(attributes)
 
+    def decorated(self, function: Any) -> Any:
+        return self.floor.traced(function)
+
 
 class Clew(Untraced):
     """Clew's SDK with its default settings."""
+
+    imports = "import clew"
 
     def __init__(self, url: str) -> None:
         import clew
@@ -65,6 +77,9 @@ class Clew(Untraced):
     def add(self, span: Any, attributes: Attributes) -> None:
         span.set_attributes(attributes)
 
+    def decorated(self, function: Any) -> Any:
+        return self.clew.traced(function)
+
     def close(self) -> None:
         if not self.clew.shutdown(timeout=30):
             raise RuntimeError("the sink did not take what Clew had to send")
@@ -72,6 +87,11 @@ class Clew(Untraced):
 
 class OpenTelemetry(Untraced):
     """opentelemetry-sdk with the batch processor and the OTLP/HTTP exporter, default settings."""
+
+    imports = (
+        "from opentelemetry import trace; from opentelemetry.sdk.trace.export import BatchSpanProcessor;"
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter"
+    )
 
     def __init__(self, url: str) -> None:
         from opentelemetry import trace
@@ -90,12 +110,17 @@ class OpenTelemetry(Untraced):
     def add(self, span: Any, attributes: Attributes) -> None:
         span.set_attributes(attributes)
 
+    def decorated(self, function: Any) -> Any:
+        return self.tracer.start_as_current_span(function.__name__)(function)
+
     def close(self) -> None:
         self.provider.shutdown()
 
 
 class LangSmith(Untraced):
     """langsmith's `trace` context manager and its background threads, default settings."""
+
+    imports = "from langsmith import traceable, trace, Client"
 
     def __init__(self, url: str) -> None:
         # Read on import, so they come first.
@@ -104,6 +129,7 @@ class LangSmith(Untraced):
         from langsmith.run_trees import get_cached_client
 
         self.trace = langsmith.trace
+        self.traceable = langsmith.traceable
         self.client = get_cached_client
 
     def span(self, name: str, attributes: Attributes | None = None) -> Any:
@@ -112,8 +138,42 @@ class LangSmith(Untraced):
     def add(self, span: Any, attributes: Attributes) -> None:
         span.add_outputs(attributes)
 
+    def decorated(self, function: Any) -> Any:
+        return self.traceable(function)
+
     def close(self) -> None:
         self.client().flush()
+
+
+class DDTrace(Untraced):
+    """ddtrace's manual spans and its native writer; what would call home or crash beside it is switched off."""
+
+    imports = "from ddtrace.trace import tracer"
+
+    def __init__(self, url: str) -> None:
+        # Read on import, so they come first.
+        off = ("INSTRUMENTATION_TELEMETRY", "REMOTE_CONFIGURATION", "CRASHTRACKING", "RUNTIME_METRICS")
+        os.environ.update({f"DD_{name}_ENABLED": "false" for name in off})
+        os.environ.update(DD_TRACE_AGENT_URL=url, DD_TRACE_STARTUP_LOGS="false", DD_SERVICE="bench")
+        from ddtrace.trace import tracer
+
+        self.tracer = tracer
+
+    def span(self, name: str, attributes: Attributes | None = None) -> Any:
+        span = self.tracer.trace(name)
+        if attributes:
+            self.add(span, attributes)
+        return span
+
+    def add(self, span: Any, attributes: Attributes) -> None:
+        for key, value in attributes.items():
+            span.set_tag(key, value)
+
+    def decorated(self, function: Any) -> Any:
+        return self.tracer.wrap(function.__name__)(function)
+
+    def close(self) -> None:
+        self.tracer.shutdown()
 
 
 SUBJECTS: dict[str, type[Untraced]] = {
@@ -121,5 +181,6 @@ SUBJECTS: dict[str, type[Untraced]] = {
     "floor": Floor,
     "clew": Clew,
     "opentelemetry": OpenTelemetry,
+    "ddtrace": DDTrace,
     "langsmith": LangSmith,
 }

@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -24,7 +25,18 @@ QUESTION = "how do I reset my password?"
 SPANS_PER_REQUEST = 8
 REQUESTS_PER_S = 250
 WARM_UP = 200
-EMPTY_BATCHES, EMPTY_SPANS = 50, 50
+BATCHES, BATCH_SPANS = 50, 50
+EIGHT = {
+    "user.id": "u-123456",
+    "session.id": "s-98765",
+    "model": "gpt-4o-mini",
+    "route": "faq",
+    "tokens.in": 812,
+    "tokens.out": 154,
+    "score": 0.8731,
+    "text": "Some text. " * 93,
+}
+"""Eight attributes, one of them a text of 1 KB."""
 DRAIN_S = 2.0
 """For every subject's exporter to work off what came flat out, before single spans are looked at."""
 
@@ -77,18 +89,60 @@ async def paced(sdk: Untraced, requests: int) -> list[float]:
     return took_us
 
 
-def empty_span_us(sdk: Untraced) -> float:
-    """The median cost of `with span(name): pass` under a root, in batches with rests between them."""
-    took_us = []
-    for _ in range(EMPTY_BATCHES):
-        with sdk.span("root"):
-            start_ns = time.perf_counter_ns()
-            for _ in range(EMPTY_SPANS):
-                with sdk.span("empty"):
-                    pass
-            took_us.append((time.perf_counter_ns() - start_ns) / 1e3 / EMPTY_SPANS)
-        time.sleep(0.01)  # Lets the exporter keep up: its backlog is another measurement.
-    return median(took_us[EMPTY_BATCHES // 5 :])
+def single_spans_us(sdk: Untraced) -> dict[str, float]:
+    """
+    The median cost of one span of each sort, under a root, in batches with rests between them.
+
+    The sorts take turns, so that a noisy moment falls on all alike.
+    """
+    sorts = _sorts(sdk)
+    took_us: dict[str, list[float]] = {name: [] for name in sorts}
+    for _ in range(BATCHES):
+        for name, batch in sorts.items():
+            with sdk.span("root"):
+                start_ns = time.perf_counter_ns()
+                batch()
+                took_us[name].append((time.perf_counter_ns() - start_ns) / 1e3 / BATCH_SPANS)
+            time.sleep(0.01)  # Lets the exporter keep up: its backlog is another measurement.
+    return {name: median(each[BATCHES // 5 :]) for name, each in took_us.items()}
+
+
+def _sorts(sdk: Untraced) -> dict[str, Callable[[], None]]:
+    """What makes a batch of spans of each sort."""
+    loop = asyncio.new_event_loop()
+
+    @sdk.decorated
+    def function() -> None:
+        pass
+
+    @sdk.decorated
+    async def coroutine() -> None:
+        pass
+
+    def empty() -> None:
+        for _ in range(BATCH_SPANS):
+            with sdk.span("empty"):
+                pass
+
+    def eight() -> None:
+        for _ in range(BATCH_SPANS):
+            with sdk.span("attributes", EIGHT):
+                pass
+
+    def functions() -> None:
+        for _ in range(BATCH_SPANS):
+            function()
+
+    async def coroutines() -> None:
+        for _ in range(BATCH_SPANS):
+            await coroutine()
+
+    return {
+        "empty_us": empty,
+        "function_us": functions,
+        "coroutine_us": lambda: loop.run_until_complete(coroutines()),
+        "eight_us": eight,
+    }
 
 
 async def measure(sdk: Untraced, requests: int) -> dict[str, Any]:
@@ -108,9 +162,10 @@ def main(subject: str, url: str, requests: int) -> None:
     sdk = SUBJECTS[subject](url)
     result = asyncio.run(measure(sdk, requests))
     time.sleep(DRAIN_S)
-    result["empty_us"] = empty_span_us(sdk)
+    single_us = single_spans_us(sdk)
+    result.update(single_us)
     sdk.close()
-    result["made"] = (WARM_UP + 2 * requests) * SPANS_PER_REQUEST + EMPTY_BATCHES * (1 + EMPTY_SPANS)
+    result["made"] = (WARM_UP + 2 * requests) * SPANS_PER_REQUEST + len(single_us) * BATCHES * (1 + BATCH_SPANS)
     print(json.dumps(result))
 
 
