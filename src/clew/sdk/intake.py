@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from time import time_ns
+from time import perf_counter_ns, time_ns
 from typing import Any, Final
 
 from clew.model import Score
@@ -28,9 +28,9 @@ MANY_SPANS: Final = 8192
 BATCH_BYTES: Final = 4 << 20
 PIECE: Final = 8
 """Spans packed between two pauses..."""
-BIG_PIECE: Final = 64
 CROWDED: Final = 4096
-"""... and how many when so many wait."""
+BIG_PIECE_NS: Final = 400_000
+"""... and how long it computes between two when so many wait."""
 PAUSE_S: Final = 0.0002
 
 
@@ -91,6 +91,7 @@ class Intake:
 
     def _fill(self, body: PackedBody, limit: int, hurried: bool) -> int:
         waiting, taken, size = self.outbox.spans, 0, 0
+        began_ns = perf_counter_ns()
         most = BATCH_SPANS if len(waiting) < 4 * CROWD else max(BATCH_SPANS, MANY_SPANS)
         while len(body.spans) + len(body.scores) < most and size < BATCH_BYTES:
             if self._ready:
@@ -111,7 +112,7 @@ class Intake:
             except Exception as error:
                 self.losses.add("unsendable", 1, f"{error!r:.200}")
             if taken % PIECE == 0 and not hurried:
-                self._pause(taken)
+                began_ns = self._pause(began_ns)
         return taken
 
     def _put_back(self, body: PackedBody) -> None:
@@ -119,12 +120,18 @@ class Intake:
         del body.spans[len(body.packed) :]
         self._ready.extendleft([*zip(body.spans, body.packed, strict=True), *body.scores][::-1])
 
-    def _pause(self, taken: int) -> None:
-        """A caller that only computes makes each pause last for 5 ms, so there are few or none when many wait."""
+    def _pause(self, began_ns: int) -> int:
+        """
+        Let callers go on, if it is time; gives since when it computes.
+
+        A caller that only computes makes each pause last for 5 ms, so there are few or none when many wait.
+        """
         waiting = len(self.outbox.spans)
         self.outbox.yields = waiting >= self.outbox.limit // 4
-        if not self.outbox.yields and (waiting < CROWDED or taken % BIG_PIECE == 0):
-            self.pause(PAUSE_S)
+        if self.outbox.yields or (waiting >= CROWDED and perf_counter_ns() - began_ns < BIG_PIECE_NS):
+            return began_ns
+        self.pause(PAUSE_S)
+        return perf_counter_ns()
 
     def _parcels(self, body: PackedBody) -> list[Parcel]:
         parcels = [Parcel(body=body)] if body.spans or body.scores else []
