@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench matrix screenshot clean
+.PHONY: help demo test check bench matrix faults screenshot clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench: $(VENV)/.demo $(VENV)/.test ## Measure Clew beside its peers, in one run.
 
 matrix: $(VENV)/.test ## Who loses the parent where: Clew beside its peers, on each Python here. ARGS="--markdown --details"
 	$(BIN)/python tests/matrix/matrix_table.py $(ARGS)
+
+faults: $(VENV)/.test ## Raise at every internal call of the SDK, one by one, and count what reaches the user's code. ARGS="spans functions" for a part.
+	$(BIN)/python tests/unit/sdk/fault_injection.py $(ARGS)
 
 screenshot: $(VENV)/.demo $(VENV)/.test | chromium ## Draw the README's picture anew, from the demo.
 	PATH="$(CURDIR)/$(BIN):$$PATH" ONCE=1 SCREENSHOT=docs/images/trace.png $(BIN)/python -m examples.hybrid_rag

@@ -17,6 +17,7 @@ except ImportError as error:
     raise ImportError("clew.otel needs opentelemetry-api: pip install 'clew[otel]'") from error
 
 from clew.sdk import otel_tracer as _tracer
+from clew.sdk.faults import internal as _internal
 from clew.sdk.otel_tracer import TracerProvider
 
 __all__ = ["TracerProvider", "install"]
@@ -34,4 +35,7 @@ def install(*, provider: bool = True) -> None:
 
     May be called again. Never raises.
     """
-    _tracer.install(provider=provider)
+    try:
+        _tracer.install(provider=provider)
+    except Exception as fault:
+        _internal(fault)

@@ -71,3 +71,12 @@ def test_each_command_and_each_of_its_options_is_documented(path, command):
     options = [name for option in command.params for name in option.opts if name.startswith("--") and name != "--help"]
     assert f"## `{path}`" in text
     assert [name for name in options if not re.search(rf"{name}\b", text)] == []
+
+
+def test_the_architecture_places_each_file_of_the_sdk():
+    """One that stands in no group is one whose work nobody has named."""
+    text = _text("docs/architecture.md").partition("## Inside the SDK")[2].partition("\n## ")[0]
+    files = {path.stem for path in (ROOT / "src/clew/sdk").rglob("*.py")} - {"__init__"}
+    assert {name for name in files if f"`{name}`" not in text} == set()
+    named = {name for row in re.findall(r"^\| (`[^|]+`) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert named - files == set()

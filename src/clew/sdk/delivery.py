@@ -159,8 +159,9 @@ class Delivery:
         if not parts:
             self._give_up(parcels, "deltas" if parcels[0].kind == DELTAS else "rejected", why)
             return
-        parcels.popleft()
-        parcels.extendleft(reversed(parts))
+        for part in parts[:0:-1]:
+            parcels.insert(1, part)
+        parcels[0] = parts[0]  # No call, between the last insert and this, that could fail and lose a half.
 
     def _give_up(self, parcels: deque[Parcel], cause: str, why: str) -> None:
         if parcels[0].kind != NOTE:

@@ -10,6 +10,7 @@ from typing import Any
 
 from clew.model.event import CallEvent
 from clew.sdk.events import Types, subscribe
+from clew.sdk.faults import internal, once_more
 from clew.sdk.outbox import Counter
 
 
@@ -40,11 +41,22 @@ class EventStream:
     @property
     def dropped(self) -> int:
         """Events that found *limit* others waiting, and were not kept."""
-        return self._dropped.value()
+        try:
+            return self._dropped.value()
+        except Exception as fault:
+            internal(fault)
+            return 0
 
     def close(self) -> None:
         """Listen no more. What waits can still be read; then the iteration ends. Idempotent."""
         self._closed = True
+        try:
+            self._subscription.close()
+            self._wake()
+        except BaseException as fault:
+            once_more(self._end, fault)
+
+    def _end(self) -> None:
         self._subscription.close()
         self._wake()
 
@@ -56,17 +68,28 @@ class EventStream:
             if self._closed:
                 raise StopAsyncIteration
             await self._sleep()
-        return self._waiting.popleft()
+        try:
+            return self._waiting.popleft()
+        except Exception as fault:
+            internal(fault)
+            return await self.__anext__()
 
     async def __aenter__(self) -> EventStream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException as fault:
+            once_more(self.close, fault)
 
     def __del__(self) -> None:
-        with suppress(AttributeError):  # It was refused when it was made.
+        try:
             self._subscription.close()
+        except AttributeError:
+            pass  # It was refused when it was made.
+        except BaseException as fault:
+            once_more(self._subscription.close, fault)
 
     def _take(self, event: CallEvent) -> None:
         """On the thread that tells."""

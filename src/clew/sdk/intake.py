@@ -19,8 +19,9 @@ from clew.sdk.losses import Losses
 from clew.sdk.outbox import CROWD, Outbox
 from clew.sdk.packing import PackedBody, encoded_size, pack, without_secrets
 from clew.sdk.parcels import DELTAS, Flush, Parcel
-from clew.sdk.sampler import Ready, Sampler
+from clew.sdk.sampler import Sampler
 from clew.sdk.span import ActiveSpan
+from clew.wire.native import NativeSpan
 
 BATCH_SPANS: Final = 512
 MANY_SPANS: Final = 8192
@@ -42,7 +43,7 @@ class Intake:
         self.losses = losses
         self.pause = pause
         self.resource: dict[str, Any] = {}
-        self.sampler: Sampler | None = None
+        self._sampler: Sampler | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -52,6 +53,17 @@ class Intake:
         self._marks: list[Flush] = []
         if self.sampler is not None:
             self._guarded(self.sampler.after_fork, None)
+
+    @property
+    def sampler(self) -> Sampler | None:
+        """Decides which traces are stored; None: all."""
+        return self._sampler
+
+    @sampler.setter
+    def sampler(self, sampler: Sampler | None) -> None:
+        self._sampler = sampler
+        if sampler is not None:
+            sampler.on_loss = lambda why: self.losses.add("unsendable", 1, why)
 
     @property
     def ready_count(self) -> int:
@@ -146,12 +158,7 @@ class Intake:
         """Pack and sample one thing; what is to be sent is ready then."""
         try:
             if isinstance(item, Score):
-                item = without_secrets(item, self.outbox.processing)
-                encoded_size(item)  # Raises for what cannot be sent.
-                rescued, wanted = self._sampled_score(item)
-                self._ready.extend(rescued)
-                if wanted:
-                    self._ready.append(item)
+                self._prepare_score(item)
                 return
             is_root, extra = item._is_root, item._extra
             self.roots_taken += is_root
@@ -159,19 +166,39 @@ class Intake:
             item.shed()
         except Exception as error:
             self.losses.add("unsendable", 1, f"{error!r:.200}")
-            return
-        sampler = self.sampler
-        if sampler is None:
-            self._ready.append((native, packed))
+            if isinstance(item, Score):
+                self._store(item.trace_id)  # It was bad, perhaps: better one trace more than one that is missed.
             return
         kept = extra is not None and extra.kept
-        self._ready.extend(
-            self._guarded(lambda: sampler.take(native, packed, is_root=is_root, kept=kept), [(native, packed)])
-        )
+        if self.sampler is None:
+            self._ready.append((native, packed))
+        else:
+            self._sample(self.sampler, native, packed, is_root, kept)
 
-    def _sampled_score(self, score: Score) -> tuple[Ready, bool]:
+    def _sample(self, sampler: Sampler, native: NativeSpan, packed: bytes, is_root: bool, kept: bool) -> None:
+        ready = self._guarded(lambda: sampler.take(native, packed, is_root=is_root, kept=kept), None)
+        if ready is not None:
+            self._ready.extend(ready)
+            return
+        # Half a trace tells little: what waits of it goes as well, and this once.
+        self._store(native.trace_id)
+        if not (self._ready and self._ready[-1][1] is packed):
+            self._ready.append((native, packed))
+
+    def _store(self, trace_id: str) -> None:
+        """Send what waits of a trace, and what comes."""
         sampler = self.sampler
-        return ([], True) if sampler is None else self._guarded(lambda: sampler.score(score), ([], True))
+        if sampler is not None:
+            self._ready.extend(self._guarded(lambda: sampler.store(trace_id), []))
+
+    def _prepare_score(self, score: Score) -> None:
+        sampler = self.sampler
+        rescued, wanted = ([], True) if sampler is None else self._guarded(lambda: sampler.score(score), ([], True))
+        self._ready.extend(rescued)
+        score = without_secrets(score, self.outbox.processing)
+        encoded_size(score)  # Raises for what cannot be sent.
+        if wanted:
+            self._ready.append(score)
 
     @staticmethod
     def _put(body: PackedBody, ready: Any) -> int:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from clew.sdk.faults import internal
 from clew.sdk.span import ActiveSpan
+
+_UNSET: Final = Status(StatusCode.UNSET)
 
 
 class Readable(trace.Span):
@@ -45,7 +48,7 @@ class Readable(trace.Span):
     @property
     def kind(self) -> SpanKind:
         """OpenTelemetry's kind; a span of Clew's own is internal."""
-        return self._kind if isinstance(self._kind, SpanKind) else SpanKind.INTERNAL
+        return self._kind if type(self._kind) is SpanKind else SpanKind.INTERNAL
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -55,9 +58,13 @@ class Readable(trace.Span):
     @property
     def status(self) -> Status:
         """Its status, as it was set."""
-        if self._status == "error":
-            return Status(StatusCode.ERROR, self._message)
-        return Status(StatusCode.OK if self._status else StatusCode.UNSET)
+        try:
+            if self._status == "error":
+                return Status(StatusCode.ERROR, self._message)
+            return Status(StatusCode.OK if self._status else StatusCode.UNSET)
+        except Exception as fault:
+            internal(fault)
+            return _UNSET
 
     @property
     def start_time(self) -> int:

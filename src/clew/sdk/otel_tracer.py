@@ -153,22 +153,79 @@ class AsCurrent:
 
     def __call__(self, function: F) -> F:
         """Decorate *function*: each call is a span of its own."""
+        try:
+            return self._around(function)
+        except Exception as fault:
+            internal(fault)
+            return function
+
+    def _around(self, function: F) -> F:
         again = functools.partial(AsCurrent, self._tracer, self._begin, self._ends)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def awaited(*args: Any, **kwargs: Any) -> Any:
-                with again():
+                step: AsCurrent | None = None
+                raised: BaseException | None = None
+                try:
+                    step = _entered(again)
+                except Exception as fault:
+                    internal(fault)
+                try:
                     return await function(*args, **kwargs)
+                except BaseException as error:
+                    raised = error
+                    raise
+                finally:
+                    try:
+                        _left(step, raised)
+                    except BaseException as fault:
+                        once_more(functools.partial(_left, step, raised), fault)
+                    raised = None  # It refers to this frame, and should not be referred to by it.
 
             return awaited  # type: ignore[return-value]
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
-            with again():
+            step: AsCurrent | None = None
+            raised: BaseException | None = None
+            try:
+                step = _entered(again)
+            except Exception as fault:
+                internal(fault)
+            try:
                 return function(*args, **kwargs)
+            except BaseException as error:
+                raised = error
+                raise
+            finally:
+                try:
+                    _left(step, raised)
+                except BaseException as fault:
+                    once_more(functools.partial(_left, step, raised), fault)
+                raised = None
 
         return called  # type: ignore[return-value]
+
+
+def _entered(again: Callable[[], AsCurrent]) -> AsCurrent | None:
+    """Begin the span of one call; None if that failed."""
+    try:
+        step = again()
+        step.__enter__()
+    except Exception as fault:
+        internal(fault)
+        return None
+    return step
+
+
+def _left(step: AsCurrent | None, raised: BaseException | None) -> None:
+    """End it."""
+    if step is not None:
+        try:
+            step.__exit__(None if raised is None else type(raised), raised, None)
+        except BaseException as fault:
+            once_more(step._leave, fault)
 
 
 class TracerProvider(trace.TracerProvider, OwnProvider):
@@ -180,8 +237,11 @@ class TracerProvider(trace.TracerProvider, OwnProvider):
     """
 
     def __init__(self) -> None:
-        with settling:
-            share()
+        try:
+            with settling:
+                share()
+        except Exception as fault:
+            internal(fault)
 
     def get_tracer(
         self,
@@ -213,7 +273,10 @@ class TracerProvider(trace.TracerProvider, OwnProvider):
 
     def shutdown(self) -> None:
         """Deliver what has ended. Clew goes on: it is stopped by `clew.shutdown`."""
-        self.force_flush(5_000)
+        try:
+            self.force_flush(5_000)
+        except Exception as error:
+            internal(error)
 
 
 def install(*, provider: bool = True) -> None:

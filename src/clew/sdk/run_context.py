@@ -182,6 +182,8 @@ class tracing_context:  # noqa: N801  LangSmith's name
             )
         except Exception as error:
             outbox.complain("tracing_context", f"tracing_context was not set as a whole: {shown(error)}")
+        except BaseException as fault:
+            once_more(self._leave, fault)
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

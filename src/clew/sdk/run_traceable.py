@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, Final, TypeVar, overload
 
-from clew.sdk.faults import internal, once_more
+from clew.sdk.faults import harmless, internal, once_more
 from clew.sdk.generators import drive, drive_async
 from clew.sdk.run_calls import RunCall, RunRecipe
 from clew.sdk.run_context import complain_of
@@ -87,6 +87,7 @@ def _untraced(function: Any) -> Any:
     return untraced
 
 
+@harmless(lambda: False)
 def is_traceable_function(function: Any) -> bool:
     """Whether `traceable` made it, or what a partial or an object would call."""
     candidates = (function, getattr(function, "func", None), getattr(function, "__call__", None))  # noqa: B004
@@ -95,7 +96,11 @@ def is_traceable_function(function: Any) -> bool:
 
 def ensure_traceable(function: Any, **options: Any) -> Any:
     """Give *function* back if it is traceable, else made so."""
-    return function if is_traceable_function(function) else traceable(**options)(function)
+    try:
+        return function if is_traceable_function(function) else traceable(**options)(function)
+    except Exception as fault:
+        internal(fault)
+        return function
 
 
 def _wrapped(function: Any, recipe: RunRecipe) -> Any:

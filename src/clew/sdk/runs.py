@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from datetime import datetime
 from time import perf_counter_ns, time_ns
 from typing import Any, Final
@@ -45,7 +46,7 @@ from clew.sdk.run_payload import (
     tags_of,
     text_of,
 )
-from clew.sdk.span import ActiveSpan, nothing_span
+from clew.sdk.span import NOTHING, ActiveSpan, nothing_span
 
 KEPT_CHILDREN: Final = 1000
 
@@ -56,6 +57,28 @@ def _now() -> datetime:
 
 RUNS: Final[WeakValueDictionary[int, RunTree]] = WeakValueDictionary()
 """The run of each span that has one, by span id, while somebody holds the run."""
+
+
+_BLANK: Final[dict[str, Any]] = {
+    "_managed": False,
+    "is_view": False,
+    "_done": True,
+    "_keeps_outputs": False,
+    "_ended_at": 0,
+    "_left_at": 0,
+    **dict.fromkeys(("_inputs", "_outputs", "_error", "_raised", "_dotted", "_id", "_above", "session_name")),
+    "_name": "Unnamed",
+    "_type": "chain",
+    "_started_ns": 0,
+    "tags": [],
+    "tags_below": [],
+    "events": [],
+    "child_runs": [],
+    "client": None,
+    "ls_client": None,
+    "extra": {"metadata": {}},
+    "_span": NOTHING,
+}
 
 
 class RunTree:
@@ -99,6 +122,13 @@ class RunTree:
         self.error = error
         if (example := id_of(more.get("reference_example_id"))) is not None:
             self.metadata.setdefault("reference_example_id", example)
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what a run that could not be begun has not got: it stands there, and does nothing."""
+        if name not in _BLANK:
+            raise AttributeError(f"RunTree has no attribute {name!r}")
+        made = self.__dict__[name] = deepcopy(_BLANK[name])
+        return made
 
     def _become(
         self,

@@ -79,6 +79,8 @@ class Sampler:
         """
         self._draw = Draw(rate, {} if rates is None else rates)
         self._now_ns = now_ns
+        self.on_loss: Callable[[str], object] = lambda why: None  # noqa: ARG005
+        """Told of each span that could not be given back, and why."""
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -120,7 +122,7 @@ class Sampler:
         """A span of a trace that is not stored joins it, or has it stored after all."""
         held = self._aside.get(native.trace_id)
         if wanted:
-            return [*self._store(native.trace_id), (native, packed)]
+            return [*self.store(native.trace_id), (native, packed)]
         now_ns = self._now_ns()
         if held is None:
             held = Held(native.trace_id, now_ns)
@@ -139,7 +141,7 @@ class Sampler:
         if score.source == "user":
             verdict = judge(worst_user_score=(score.value, score.best), response_chars=None, confidence=None)
             if verdict.flag is Flag.USER_NEGATIVE:
-                return self._store(score.trace_id), True
+                return self.store(score.trace_id), True
         return [], True
 
     def tick(self, now_ns: int) -> Ready:
@@ -174,22 +176,37 @@ class Sampler:
     def _decide(self, held: Held, operation: str | None) -> Ready:
         """Decide an undecided trace; without *operation* its root has not come."""
         if held.is_remarkable or self._draw.has(held.trace_id, operation):
-            return self._store(held.trace_id)
-        self._undecided.pop(held.trace_id)
+            return self.store(held.trace_id)
+        # In this order it is on one shelf at least, whatever fails.
         self._decisions.note(held.trace_id, stored=False)
         now_ns = held.since_ns = self._now_ns()
         self._aside.put(held)
+        self._undecided.pop(held.trace_id)
         self._stand_in_line(held, now_ns)
         return self._fold_line(now_ns, FOLDED_AT_ONCE) + self._relieve_aside(now_ns)
 
-    def _store(self, trace_id: str) -> Ready:
+    def store(self, trace_id: str) -> Ready:
         """Let a trace be stored from now on; gives what there is of it. What was counted is taken back."""
         self._decisions.note(trace_id, stored=True)
         held = self._undecided.pop(trace_id) or self._aside.pop(trace_id)
         if held is None:
             return []
-        self._take_back(held)
-        return _released(held)
+        try:
+            self._take_back(held)
+        except Exception as error:
+            outbox.complain("fold", f"a trace is stored and was counted already: {error!r:.300}")
+        return self._released(held)
+
+    def _released(self, held: Held) -> Ready:
+        """Give the spans of a trace, which is let go of; it may still stand in line to be counted."""
+        spans, held.packed, held.in_line = held.packed, [], False
+        ready: Ready = []
+        for packed in spans:
+            try:
+                ready += [(_decode(packed), packed)]
+            except Exception as error:
+                self.on_loss(f"a span that waited could not be read again: {error!r:.200}")
+        return ready
 
     def _relieve_undecided(self) -> Ready:
         ready: Ready = []
@@ -221,11 +238,11 @@ class Sampler:
         try:
             spans = self._rollup.read(held.packed, at_ns=now_ns)
             if is_flagged(spans):
-                return self._store(held.trace_id)
+                return self.store(held.trace_id)
             self._take_back(held)
         except Exception as error:
             outbox.complain("fold", f"a trace is stored, since it could not be looked at: {error!r:.300}")
-            return self._store(held.trace_id)
+            return self.store(held.trace_id)
         held.folded_with_dataflow = self._rollup.add(spans)
         held.folded, held.folded_ns = len(held.packed), now_ns
         return []
@@ -251,18 +268,6 @@ class Sampler:
 def _is_over(span_ns: int, since_ns: int, now_ns: int) -> bool:
     """Say whether so long has passed; also if the clock was set back, since nobody knows then."""
     return not 0 <= now_ns - since_ns < span_ns
-
-
-def _released(held: Held) -> Ready:
-    """Give the spans of a trace, which is let go of; it may still stand in line to be counted."""
-    spans, held.packed, held.in_line = held.packed, [], False
-    ready: Ready = []
-    for packed in spans:
-        try:
-            ready.append((_decode(packed), packed))
-        except Exception as error:
-            outbox.complain("release", f"a span that waited could not be read again and is lost: {error!r:.300}")
-    return ready
 
 
 def sampler_from(mode: str, sample_rate: float, sample_rates: Mapping[str, float]) -> Sampler | None:

@@ -69,6 +69,7 @@ def configure(
         endpoint = config.ENDPOINT.read() if endpoint is None else endpoint
         api_key = config.API_KEY.read() if api_key is None else api_key
         exporter = _exporter(endpoint, api_key)
+        is_first = _writer is None or _writer.stopped
         (use if capturing is None else capturing)(
             exporter,
             service=config.SERVICE.read() if service is None else service,
@@ -94,6 +95,9 @@ def configure(
             ),
         )
         outbox.token_spans = config.TOKEN_SPANS.read() if token_spans is None else bool(token_spans)
+    if not is_first:
+        place = endpoint.rpartition("@")[2]  # The URL of a database holds a password before that.
+        log.info("clew: configured again; what waits and what comes goes to %s", place)
 
 
 def use(

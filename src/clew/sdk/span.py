@@ -31,6 +31,9 @@ KEPT_EVENTS: Final = 10_000
 FAR_NS: Final = 1 << 61
 """Seventy years of uptime: no reading of the clock."""
 
+NESTED_SEEN: Final = 100
+"""So many spans are looked through for one that is left too early."""
+
 listener: Any = None
 """What is told of each span that begins and ends; None while nobody listens: `clew.sdk.events`."""
 
@@ -200,6 +203,8 @@ class ActiveSpan:
                     outbox.put(self, is_root=self._is_root)
                 else:
                     told.ended(self)
+            else:
+                _too_late("end")
         except Exception as error:
             internal(error)
 
@@ -513,8 +518,12 @@ class NothingSpan(ActiveSpan):
 
 
 def _unpickled(trace: int, span: int) -> Any:
-    made = nothing_span(trace, span)
-    return remote(made) or made
+    try:
+        made = nothing_span(trace, span)
+        return remote(made) or made
+    except Exception as error:
+        internal(error)
+        return NOTHING
 
 
 def nothing_span(trace: int = 0, span: int = 0) -> ActiveSpan:
@@ -554,6 +563,17 @@ def _leave_carefully(span: ActiveSpan) -> None:
         # Left in another context, or before a span inside of it. Nothing is to be restored here;
         # whoever restores to this span later looks behind it.
         span._prev = (before,)
+        if _is_around(span, now):
+            outbox.complain("order", "a span was left before one inside it; both are kept, and nothing stays current")
+
+
+def _is_around(span: ActiveSpan, now: Any) -> bool:
+    """Whether *now* was made current inside *span*, in the same context: that is no late task, but a mistake."""
+    for _ in range(NESTED_SEEN):
+        if type(now) is not ActiveSpan or now is span:
+            break
+        now = now._prev[0] if type(now._prev) is tuple else now._prev
+    return now is span
 
 
 def leave_anyway(span: ActiveSpan, fault: BaseException) -> None:

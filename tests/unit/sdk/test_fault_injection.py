@@ -8,7 +8,7 @@ import os
 
 import pytest
 from fault_injection import FAULTS, Injector, Report, Site, complaints, points_of, run
-from fault_scenarios import SCENARIOS
+from fault_scenarios import SCENARIOS, needs_of
 
 import clew
 from clew.sdk import span as spans
@@ -31,7 +31,7 @@ def test_a_fault_at_any_internal_call_reaches_nobody(name, record_property):
     if EVERYTHING:
         report.attack(name, SCENARIOS[name], dict.fromkeys(FAULTS, 1))
     else:
-        report.attack(name, SCENARIOS[name], {"exception": 1}, limit=1)
+        report.attack(name, SCENARIOS[name], {"exception": 7 if needs_of(SCENARIOS[name]).is_long else 1}, limit=1)
         report.attack(name, SCENARIOS[name], {"memory": 29, "recursion": 31, "interrupt": 13})
     record_property("faults", str(report))
     assert report.failures == [], str(report)
