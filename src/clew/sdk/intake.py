@@ -193,12 +193,18 @@ class Intake:
 
     def _prepare_score(self, score: Score) -> None:
         sampler = self.sampler
-        rescued, wanted = ([], True) if sampler is None else self._guarded(lambda: sampler.score(score), ([], True))
-        self._ready.extend(rescued)
+        if sampler is not None:
+            told = self._guarded(lambda: sampler.score(score), None)
+            if told is None:
+                self._store(score.trace_id)
+            else:
+                rescued, wanted = told
+                self._ready += rescued
+                if not wanted:
+                    return
         score = without_secrets(score, self.outbox.processing)
         encoded_size(score)  # Raises for what cannot be sent.
-        if wanted:
-            self._ready.append(score)
+        self._ready.append(score)
 
     @staticmethod
     def _put(body: PackedBody, ready: Any) -> int:

@@ -188,14 +188,21 @@ class Sampler:
     def store(self, trace_id: str) -> Ready:
         """Let a trace be stored from now on; gives what there is of it. What was counted is taken back."""
         self._decisions.note(trace_id, stored=True)
-        held = self._undecided.pop(trace_id) or self._aside.pop(trace_id)
+        held = self._undecided.get(trace_id) or self._aside.get(trace_id)
         if held is None:
             return []
         try:
             self._take_back(held)
         except Exception as error:
             outbox.complain("fold", f"a trace is stored and was counted already: {error!r:.300}")
-        return self._released(held)
+        # It is let go of last, so that whoever asks again after a failure has it.
+        ready = self._released(held)
+        try:
+            self._undecided.pop(trace_id)
+            self._aside.pop(trace_id)
+        except Exception:  # noqa: S110  an empty trace waits until it is too old
+            pass
+        return ready
 
     def _released(self, held: Held) -> Ready:
         """Give the spans of a trace, which is let go of; it may still stand in line to be counted."""

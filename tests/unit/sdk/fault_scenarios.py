@@ -359,7 +359,7 @@ def threads() -> Any:
         thread.join()
         with ThreadPoolExecutor(1) as pool:
             found.append(pool.submit(work, 2).result())
-            found += pool.map(work, [3, 4])
+            found += list(pool.map(work, [3, 4]))  # At once: the workers append to it, too.
 
     def fails(error: Exception) -> None:
         with clew.span("request"), ThreadPoolExecutor(1) as pool:
