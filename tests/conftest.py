@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -30,3 +31,19 @@ def postgres() -> Iterator[postgres_server.PostgresServer]:
     server = postgres_server.PostgresServer(folder)
     yield server
     server.remove()
+
+
+_schemas = itertools.count()
+
+
+@pytest.fixture
+def postgres_schema(postgres: postgres_server.PostgresServer) -> Iterator[str]:
+    """Give the URL of an empty schema, dropped afterwards."""
+    import psycopg
+
+    name = f"test_{next(_schemas)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield f"{postgres.url}?options=-csearch_path%3D{name}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")

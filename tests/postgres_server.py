@@ -39,8 +39,10 @@ def _version(folder: str) -> int:
 class PostgresServer:
     """One server, which can be stopped and started again on the same port with the same data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """*durable* waits for the disk, as a server that is not a test's does."""
         self._binaries = folder
+        self._options = [] if durable else ["-F"]
         # Not under pytest's own folder, which the server's user may not enter.
         self._home = Path(tempfile.mkdtemp(prefix="clew-postgres-"))
         self._as = _somebody_else() if os.geteuid() == 0 else {}
@@ -58,15 +60,30 @@ class PostgresServer:
             raise
 
     @property
+    def pid(self) -> int:
+        """Of the server's first process, the parent of all others."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """Where its database is."""
         return f"postgresql://clew@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        command = [self._binaries / "postgres", "-D", self._data, "-p", str(self.port), "-k", self._home, "-F"]
+        command = [
+            self._binaries / "postgres",
+            "-D",
+            self._data,
+            "-p",
+            str(self.port),
+            "-k",
+            self._home,
+            *self._options,
+        ]
         self._process = subprocess.Popen(
-            [*map(str, command), "-h", "127.0.0.1"],
+            [*map(str, command), "-h", "127.0.0.1", *self._options],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,

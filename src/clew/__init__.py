@@ -55,7 +55,7 @@ def configure(
     """
     Say where traces go. What is not given comes from the environment: see `clew.config`.
 
-    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path`. Nothing is
+    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path` or `postgresql://…`. Nothing is
     opened yet. May be called again; spans that wait go to the new endpoint. Without any call,
     the first span does this from the environment alone.
 
@@ -144,24 +144,36 @@ def _setup() -> Any:
 
 def _open_store(url: str) -> Any:
     """Make the exporter that writes straight into a store; it opens at its first batch."""
-    from importlib.util import find_spec
-
-    from clew.errors import ConfigError
+    from clew import config
     from clew.sdk.exporter import LateExporter
 
-    if not url.partition(":///")[2]:
-        raise ConfigError("endpoint", f"{url!r} names no file; it looks like sqlite:///clew.db")
-    if find_spec("apsw") is None:
-        raise ConfigError("endpoint", f"{url!r} needs the embedded store: pip install 'clew[server]'")
-
+    _load_store(url)
     # Loaded here and not by the writer's thread, which may be at it when the process forks.
-    import clew.store.sqlite  # noqa: F401
     from clew.ingest.direct import DirectWriter
     from clew.store import open_store
 
-    return LateExporter(lambda: DirectWriter(open_store(url)))
+    return LateExporter(lambda: DirectWriter(open_store(url, text_search=config.TEXT_SEARCH.read())))
 
 
+def _load_store(url: str) -> None:
+    from clew.errors import ConfigError
+
+    is_file = url.startswith("sqlite://")
+    if is_file and not url.partition(":///")[2]:
+        raise ConfigError("endpoint", f"{url!r} names no file; it looks like sqlite:///clew.db")
+    try:
+        if is_file:
+            import clew.store.sqlite  # noqa: F401
+        else:
+            from clew.store.postgres.connect import conninfo
+
+            conninfo(url)
+    except ModuleNotFoundError as error:
+        extra = "server" if is_file else "postgres"
+        raise ConfigError("endpoint", f"this store needs {error.name}: pip install 'clew[{extra}]'") from None
+
+
+_STORE_OPENERS.update(dict.fromkeys(("sqlite", "postgresql", "postgres"), _open_store))
 _LATER = frozenset({"asgi", "events", "langsmith", "logs", "otel", "testing"})
 
 if not TYPE_CHECKING:  # A checker knows the modules from above, and should go on seeing misspelt names.
@@ -173,6 +185,3 @@ if not TYPE_CHECKING:  # A checker knows the modules from above, and should go o
         from importlib import import_module
 
         return import_module(f"clew.{name}")
-
-
-_STORE_OPENERS["sqlite"] = _open_store

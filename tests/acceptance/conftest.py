@@ -1,4 +1,4 @@
-"""A real `clew serve` in a process of its own, on a free port, with a SQLite store."""
+"""A real `clew serve` in a process of its own, on a free port, mostly with a SQLite store."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ START_S = 30.0
 class Running:
     """One server process, and a client that holds its admin key."""
 
-    def __init__(self, store: Path, *args: str, **environ: str) -> None:
+    def __init__(self, store: Path | str, *args: str, **environ: str) -> None:
+        """*store* is an SQLite file, or any store's URL."""
         self.store = store
-        self.store_url = f"sqlite:///{store}"
+        self.store_url = store if isinstance(store, str) else f"sqlite:///{store}"
         self.lines: list[str] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
@@ -115,7 +116,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
     """Start servers of one's own: `serve(*args, **environ)`."""
     started: list[Running] = []
 
-    def start(*args: str, store: Path | None = None, **environ: str) -> Running:
+    def start(*args: str, store: Path | str | None = None, **environ: str) -> Running:
         started.append(Running(store or tmp_path / "clew.db", *args, **environ))
         return started[-1]
 

@@ -50,7 +50,7 @@ def doctor(
     url: Annotated[str | None, typer.Option(help="The server to check; CLEW_URL if not given.")] = None,
     key: Annotated[str | None, typer.Option(help="The key to check; CLEW_API_KEY if not given.")] = None,
 ) -> None:
-    """Check settings, server, key, store, SQLite, disk and clock."""
+    """Check settings, server, key, store, its database, disk and clock."""
     console = out()
     failed = False
     for finding in examine(store, url, key):
@@ -138,6 +138,31 @@ def store_findings(store: str) -> Iterator[Finding]:
     yield Finding("ok", "store", f"readable; {_figures(stats)}")
     if store.startswith("sqlite:///"):
         yield disk(Path(store[len("sqlite:///") :]).absolute().parent)
+    if store.startswith(("postgresql://", "postgres://")):
+        yield from postgres_findings(store)
+
+
+def postgres_findings(store: str) -> Iterator[Finding]:
+    """Check what of PostgreSQL's settings Clew's promises stand on."""
+    from clew.store.postgres import health
+
+    try:
+        found = health.examine(store)
+    except ClewError as error:
+        yield Finding("fail", "postgresql", str(error))
+        return
+    if found.not_durable:
+        names = ", ".join(f"{name} = off" for name in found.not_durable)
+        yield Finding(
+            "fail", "durability", f"{names}: what was acknowledged can be lost", "set them on, and restart it"
+        )
+    else:
+        yield Finding("ok", "durability", "what is acknowledged is on PostgreSQL's disk")
+    says = f"{found.connections_left} of {found.max_connections} are free"
+    if found.connections_left < health.CONNECTIONS_OF_A_SERVER:
+        yield Finding("warn", "connections", says, "raise max_connections: a `clew serve` takes up to 10")
+    else:
+        yield Finding("ok", "connections", says)
 
 
 def disk(folder: Path) -> Finding:

@@ -16,11 +16,13 @@ from clew.errors import ConfigError
 from clew.server.hosts import is_loopback
 from clew.server.settings import ServerSettings
 from clew.store import open_store
+from clew.store.url import shown
 
 
 def serve(
     store: Annotated[
-        str | None, typer.Option(help="Where traces are kept: sqlite:///file.db, sqlite:////abs/file.db, memory:")
+        str | None,
+        typer.Option(help="Where traces are kept: sqlite:///file.db, postgresql://host/db, memory:"),
     ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on. Loopback unless told otherwise.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
@@ -68,7 +70,7 @@ def _banner(url: str, store_url: str, settings: ServerSettings, new_key: str | N
     keyless = "not needed to send from this machine" if is_loopback(settings.host) else "needed to send and to read"
     rows = (
         ("page", Text(url, style=f"bold underline link {url}")),
-        ("store", Text(store_url)),
+        ("store", Text(shown(store_url))),
         ("spans", Text(f"CLEW_ENDPOINT={url}, or OTLP/HTTP protobuf to {url}/v1/traces")),
         ("keys", Text(keyless)),
         ("log in", _login_hint(url, settings, new_key)),

@@ -231,10 +231,14 @@ def _exporter(endpoint: str, api_key: str) -> Exporter:
     if scheme in STORE_OPENERS and separator:
         exporter: Exporter = STORE_OPENERS[scheme](endpoint)
         return exporter
-    if scheme in ("postgresql", "postgres", "clickhouse", "otlp+http"):
-        raise ConfigError("endpoint", f"{scheme}:// is not supported in this version; use http:// or sqlite:///")
+    if scheme in ("clickhouse", "otlp+http"):
+        raise ConfigError(
+            "endpoint", f"{scheme}:// is not supported in this version; use http://, sqlite:/// or postgresql://"
+        )
     hint = f"; did you mean http://{endpoint}?" if endpoint and not separator else ""
-    raise ConfigError("endpoint", f"{endpoint!r} is neither http(s)://host:port nor sqlite:///path{hint}")
+    raise ConfigError(
+        "endpoint", f"{endpoint!r} is neither http(s)://host:port, sqlite:///path nor postgresql://host/database{hint}"
+    )
 
 
 def _traces(flush_traces: int | None) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from clew.errors import ConfigError
 from clew.store.protocol import Store
+from clew.store.url import shown
 
 __all__ = ["Store", "open_store"]
 
 _SETTING = "CLEW_STORE"
-_KNOWN = "use sqlite:///relative.db, sqlite:////absolute/path.db or memory:"
+_KNOWN = "use sqlite:///relative.db, sqlite:////absolute/path.db, postgresql://user@host/database or memory:"
 
 
 def open_store(url: str, *, read_only: bool = False, text_search: bool = True) -> Store:
@@ -29,8 +30,10 @@ def open_store(url: str, *, read_only: bool = False, text_search: bool = True) -
 
         return MemoryStore(text_search=text_search)
     scheme, separator, rest = url.partition("://")
+    if scheme in ("postgresql", "postgres") and separator:
+        return _open_postgres(url, read_only=read_only, text_search=text_search)
     if scheme != "sqlite" or not separator:
-        raise ConfigError(_SETTING, f"{url!r} names no store; {_KNOWN}")
+        raise ConfigError(_SETTING, f"{shown(url)!r} names no store; {_KNOWN}")
     return _open_sqlite(url, rest, read_only=read_only, text_search=text_search)
 
 
@@ -43,3 +46,13 @@ def _open_sqlite(url: str, rest: str, *, read_only: bool, text_search: bool) -> 
     except ModuleNotFoundError as error:
         raise ConfigError(_SETTING, f"the SQLite store needs {error.name}; pip install 'clew[server]'") from None
     return SqliteStore(path, read_only=read_only, text_search=text_search)
+
+
+def _open_postgres(url: str, *, read_only: bool, text_search: bool) -> Store:
+    try:
+        from clew.store.postgres import PostgresStore
+    except ImportError as error:
+        raise ConfigError(
+            _SETTING, f"the PostgreSQL store needs psycopg ({error}); pip install 'clew[postgres]'"
+        ) from None
+    return PostgresStore(url, read_only=read_only, text_search=text_search)

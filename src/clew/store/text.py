@@ -74,6 +74,8 @@ def words(text: str) -> set[str]:
 
     The plain reference of what SQLite's tokenizer does; the two agree but for rare scripts.
     """
+    if text.isascii():
+        return set(text.translate(_ASCII_FOLDED).split())
     return set("".join(map(_folded, spaced(text))).split())
 
 
@@ -90,6 +92,9 @@ def _kept(char: str) -> str:
         return ""
     category = unicodedata.category(char)
     return char if category[0] in "LN" or category in ("Co", "Mn", "Mc") else " "
+
+
+_ASCII_FOLDED = {code: _folded(chr(code)) for code in range(128)}
 
 
 def check_words(found: Iterable[str]) -> list[str]:

@@ -14,10 +14,11 @@ from clew.graph import Graph
 from clew.graph.state import KEPT_TRACES, TOP, Episode, Step
 from clew.model.graph import Node
 from clew.store import open_store, sql
+from clew.store.exemplars import encode
 from clew.store.memory_graph import MemoryGraph
 from clew.store.sqlite import file as sqlite_file
 from clew.store.sqlite import graph_saving
-from clew.store.sqlite.exemplars import NEWEST, encode
+from clew.store.sqlite.exemplars import NEWEST
 from clew.store.sqlite.migrate import migrations
 from clew.testing.store_contract import START_NS, a_span, a_trace_id, answers, put
 from clew.testing.store_contract_graph import a_graph, due, learn_all, learned_at_once, lesson_of
@@ -276,7 +277,7 @@ def test_a_store_that_is_opened_to_read_only_shows_what_was_learned(store, path)
 
 def test_a_graph_of_many_exemplars_keeps_the_newest(store, monkeypatch):
     """There is room for a million in memory; of more the oldest are not named."""
-    monkeypatch.setattr("clew.store.sqlite.graph_reading.MOST_TRACES", 2)
+    monkeypatch.setattr("clew.store.graph_loading.MOST_TRACES", 2)
     for at in range(4):
         graph = a_graph((f"a{at}", "b"), trace=a_trace_id(at), at_ns=START_NS + at)
         store.apply_delta("default", str(at), graph, {})

@@ -9,9 +9,9 @@ import pytest
 from clew.errors import SchemaTooNew, StoreUnavailable
 from clew.model import KINDS
 from clew.store import open_store
+from clew.store.columns import KIND_BITS
 from clew.store.sqlite import file as sqlite_file
 from clew.store.sqlite.migrate import Migration, migrate, migrations
-from clew.store.sqlite.rows import KIND_BITS
 from clew.testing.store_contract import a_span, ids, put
 
 

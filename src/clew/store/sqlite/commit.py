@@ -20,19 +20,18 @@ import apsw
 import msgspec
 
 from clew.model import Score
-from clew.model.tally import merge
 from clew.store import sql
+from clew.store.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
+from clew.store.columns import as_json
+from clew.store.due import Due
 from clew.store.protocol import Written
+from clew.store.ready import ReadyBatch, in_key_order
 from clew.store.sqlite.aside import Aside
-from clew.store.sqlite.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
-from clew.store.sqlite.due import Due
-from clew.store.sqlite.ready import ReadyBatch, ReadyTrace, span_rows
-from clew.store.sqlite.rows import score_row
-from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.rows import ROWS, score_row
+from clew.store.sqlite.statements import Statements
 from clew.store.sqlite.tallies import put_tallies
-from clew.store.sqlite.work import TraceWork
-from clew.store.tally import Tallies, fold, spread, take_back
 from clew.store.text import text_of
+from clew.store.work import TraceWork, count_up, fill
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
@@ -66,13 +65,13 @@ class Commit:
         self._put_scores(project_id, scores)
         works = self._works(project_id, batches, scores)
         before = sum(len(work.spans) for work in works.values())
-        changed = _fill(works, batches)
+        changed = fill(works, batches)
         scored = {score.trace_id for score in scores}
         touched = {at: work for at, work in works.items() if work.fresh or (work.spans and at in scored)}
         self._put_spans(touched.values())
         self._put_traces(project, project_id, touched)
         self._put_due(touched.values())
-        tallies = _tallies(works, batches)
+        tallies = count_up(works, batches)
         self._aside.do(lambda: put_tallies(self._sql, project_id, tallies))
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
@@ -127,7 +126,7 @@ class Commit:
     def _put_traces(self, project: str, project_id: int, touched: dict[str, TraceWork]) -> None:
         rows: list[Any] = []
         for work in touched.values():
-            rows += (work.seq, project_id, *work.summarise(project))
+            rows += (work.seq, project_id, *work.summarise(project, ROWS))
         self._aside.do(lambda: self._sql.put("add_traces", rows, len(touched)))
 
     def _put_due(self, touched: Iterable[TraceWork]) -> None:
@@ -155,7 +154,7 @@ class Commit:
         self._put_words(words)
         for work in works:
             seq = work.seq
-            for values in work.ready.rows if work.ready else span_rows(work.fresh):
+            for values in work.ready.rows if work.ready else ROWS.spans(in_key_order(work.fresh)):
                 rows += (seq, *values)
         count = sum(len(work.fresh) for work in works)
         self._aside.do(lambda: self._sql.put("add_spans", rows, count))
@@ -183,29 +182,3 @@ class Commit:
         elif words:
             self._aside.join()
             self._sql.run("put_fact", name="text_gap", value="1")
-
-
-def _fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:
-    """Bring the spans into their works; gives how many were no repetitions."""
-    made: dict[str, ReadyTrace] = {}
-    again: set[str] = set()
-    """Of these something is known beside what one batch brings, so they are made anew."""
-    for batch in batches:
-        again |= made.keys() & batch.traces.keys()
-        made |= batch.traces
-    again |= {trace_id for trace_id in made if works[trace_id].known or works[trace_id].scores}
-    changed = sum([works[trace_id].take(trace) for trace_id, trace in made.items() if trace_id not in again])
-    if again:
-        late = [span for batch in batches for span in batch.spans if span.trace_id in again]
-        changed += sum([works[span.trace_id].add(span) for span in late])
-    return changed
-
-
-def _tallies(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> Tallies:
-    """What this commit counts: what was made ready, if all of it is new."""
-    made = [batch.take_minutes() for batch in batches]
-    if all(works[trace_id].ready is not None for batch in batches for trace_id in batch.traces) and None not in made:
-        return spread(merge(minutes for minutes in made if minutes is not None))
-    tallies = fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)
-    take_back(tallies, [span for work in works.values() for span in work.counted])
-    return tallies

@@ -11,11 +11,11 @@ import msgspec
 from clew.errors import StoreUnavailable
 from clew.model import Span
 from clew.store import sql
+from clew.store.chunks import PER_TRACE, ChunkCoder
+from clew.store.columns import as_json, int64
+from clew.store.due import ids_of
 from clew.store.graph_protocol import LearnedTrace, StaleLesson, Unlearned
-from clew.store.sqlite.chunks import PER_TRACE, ChunkCoder
-from clew.store.sqlite.due import ids_of
-from clew.store.sqlite.rows import int64
-from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.statements import Statements
 
 QUERIES = sql.load("clew.store.sqlite", "graph.sql")
 TRACE_QUERIES = sql.load("clew.store.sqlite", "queries.sql")

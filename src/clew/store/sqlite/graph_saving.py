@@ -15,9 +15,9 @@ import msgspec
 from clew.graph import Graph
 from clew.model.graph import Node
 from clew.store import sql
+from clew.store.columns import as_json
 from clew.store.graph_protocol import MOST_SLICES, MOST_VARIANTS
-from clew.store.sqlite.exemplars import NEWEST
-from clew.store.sqlite.graph_rows import (
+from clew.store.graph_rows import (
     EdgeRow,
     Ids,
     edge_rows,
@@ -26,7 +26,8 @@ from clew.store.sqlite.graph_rows import (
     slice_node_values,
     variant_rows,
 )
-from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.exemplars import NEWEST
+from clew.store.sqlite.statements import Statements
 
 QUERIES = {name: text.replace("{newest}", NEWEST) for name, text in sql.load("clew.store.sqlite", "graph.sql").items()}
 

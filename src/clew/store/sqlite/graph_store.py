@@ -13,6 +13,8 @@ from clew.graph import Graph
 from clew.model.tally import Minutes
 from clew.store import sql
 from clew.store.check import check_shares
+from clew.store.columns import as_json, int64
+from clew.store.graph_choices import arms_of, read_arms, read_suggestions, suggestion_values, suggestions_of
 from clew.store.graph_protocol import (
     DELTAS_KEPT_NS,
     LONGEST_ROUND_SPANS,
@@ -21,15 +23,13 @@ from clew.store.graph_protocol import (
     SuggestionRecord,
     Unlearned,
 )
+from clew.store.graph_rows import declarations_text, declared_graph
 from clew.store.sqlite.file import SqliteFile
-from clew.store.sqlite.graph_choices import arms_of, suggestion_values, suggestions_of
 from clew.store.sqlite.graph_queue import mark_learned, read_due
 from clew.store.sqlite.graph_reading import read_graph, read_slices
-from clew.store.sqlite.graph_rows import declarations_text, declared_graph
 from clew.store.sqlite.graph_saving import Saving
-from clew.store.sqlite.rows import int64
 from clew.store.sqlite.search import storable
-from clew.store.sqlite.statements import Statements, as_json
+from clew.store.sqlite.statements import Statements
 from clew.store.sqlite.tallies import put_tallies
 from clew.store.tally import spread
 from clew.store.undeclared import undeclared
@@ -174,7 +174,7 @@ class SqliteGraph(SqliteFile):
 
     def arms(self, project: str, question: str | None) -> list[Arm]:
         """Give the arms of one question, or of all, by question and version."""
-        return arms_of(self._answer(project, "arms", question=question) or "[]")
+        return arms_of(read_arms(self._answer(project, "arms", question=question) or "[]"))
 
     def choose_arms(self, project: str, question: str, shares: Mapping[int, float]) -> None:
         """Let each version named answer its share; see `clew.store.graph_protocol.Arms`."""
@@ -182,7 +182,7 @@ class SqliteGraph(SqliteFile):
 
         def choose(connection: apsw.Connection, project_id: int) -> None:
             statements = Statements(connection, QUERIES)
-            known = arms_of(statements.run("arms", project_id=project_id, question=question))
+            known = read_arms(statements.run("arms", project_id=project_id, question=question))
             check_shares(shares, {arm.version for arm in known})
             statements.run("choose_arms", project_id=project_id, question=question, shares=wanted)
 
@@ -203,7 +203,9 @@ class SqliteGraph(SqliteFile):
     def open_suggestions(self, project: str, trace_ids: Sequence[str]) -> list[SuggestionRecord]:
         """Give those of these traces whose outcome is not known, oldest first."""
         asked = as_json(list(dict.fromkeys(trace_ids)))
-        return suggestions_of(self._answer(project, "open_suggestions", trace_ids=asked) or "[]", project)
+        return suggestions_of(
+            read_suggestions(self._answer(project, "open_suggestions", trace_ids=asked) or "[]"), project
+        )
 
     def score_suggestions(self, records: Sequence[SuggestionRecord]) -> None:
         """Keep outcomes; see `clew.store.graph_protocol.SuggestionLog`."""
@@ -232,7 +234,7 @@ class SqliteGraph(SqliteFile):
     def suggestion_records(self, project: str, question: str, since_ns: int) -> list[SuggestionRecord]:
         """Give what was suggested since then, oldest first, scored or not."""
         answer = self._answer(project, "suggestion_records", question=question, since_ns=int64(since_ns))
-        return suggestions_of(answer or "[]", project)
+        return suggestions_of(read_suggestions(answer or "[]"), project)
 
     # What all of these stand on.
 

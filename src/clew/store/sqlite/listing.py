@@ -18,8 +18,9 @@ import msgspec
 from clew.model import Flag
 from clew.store import sql
 from clew.store.check import check_cursor, check_limit
+from clew.store.columns import KIND_BITS, int64
 from clew.store.protocol import Page, TraceFilter
-from clew.store.sqlite.rows import KIND_BITS, SUMMARY_COLUMNS, SummaryRow, int64, model_pattern
+from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow, model_pattern
 from clew.store.sqlite.search import Search, storable
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")

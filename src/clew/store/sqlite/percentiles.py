@@ -10,8 +10,8 @@ import msgspec
 from clew.model import Kind, histogram
 from clew.model.tally import Sums, Tally
 from clew.store import sql
+from clew.store.columns import int64
 from clew.store.protocol import Latency
-from clew.store.sqlite.rows import int64
 from clew.store.tally import DAY_S, Operation, grouping, latency, split, whole_minutes
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")

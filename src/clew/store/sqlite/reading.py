@@ -9,8 +9,8 @@ import msgspec
 
 from clew.model import Score, Span, in_tree_order
 from clew.store import sql
+from clew.store.chunks import ChunkCoder
 from clew.store.protocol import StoredTrace
-from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from clew.model import Flag, Kind, Score, Span, Status, TraceSummary
-
-KIND_BITS: dict[Kind, int] = {
-    "root": 1 << 0,
-    "classification": 1 << 1,
-    "embedding": 1 << 2,
-    "retrieval": 1 << 3,
-    "rerank": 1 << 4,
-    "generation": 1 << 5,
-    "tool": 1 << 6,
-    "capability": 1 << 7,
-    "agent": 1 << 8,
-    "guardrail": 1 << 9,
-    "evaluation": 1 << 10,
-    "chain": 1 << 11,
-    "other": 1 << 12,
-}
-"""Stored in `traces.kinds`: a bit, once given, is never given again."""
+from clew.model import Flag, Score, Span, Status, TraceSummary
+from clew.store.columns import bits_of, finite, int64, kinds_of
+from clew.store.ready import RowMakers
+from clew.store.text import text_of
 
 SUMMARY_COLUMNS = (
     "lower(hex(trace_id)), name, start_ns, end_ns, status, has_root, span_count, error_count, orphan_count, "
@@ -33,18 +19,7 @@ SUMMARY_COLUMNS = (
 )
 """What `_SummaryRow` reads, in its order."""
 
-_MOST = (1 << 63) - 1
 _json = msgspec.json.Encoder()
-
-
-def int64(value: int) -> int:
-    """Clamp to what an SQLite integer holds; only sums of absurd values are over it."""
-    return max(-_MOST, min(_MOST, value))
-
-
-def finite(value: float | None) -> float | None:
-    """None for what JSON has no number for: NaN and infinities."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def models_text(models: list[str]) -> str:
@@ -76,7 +51,7 @@ def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
         summary.span_count,
         summary.error_count,
         summary.orphan_count,
-        sum(KIND_BITS[kind] for kind in summary.kinds),
+        bits_of(summary.kinds),
         models_text(summary.models),
         summary.user_id,
         summary.session_id,
@@ -93,10 +68,6 @@ def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
         summary.flag.value,
         summary.flag_reason,
     )
-
-
-HAS_ROOT = 6
-"""The place of `has_root` in what `summary_values` gives."""
 
 
 def span_values(span: Span) -> tuple[Any, ...]:
@@ -122,6 +93,11 @@ def span_values(span: Span) -> tuple[Any, ...]:
         span.session_id,
         span.response_chars,
     )
+
+
+def span_rows(spans: Iterable[Span]) -> list[tuple[Any, ...]]:
+    """Rows of `trace_spans` in the order of its key, so that pages are filled one after the other."""
+    return [span_values(span) for span in spans]
 
 
 def score_row(project_id: int, score: Score, received_ns: int) -> tuple[Any, ...]:
@@ -183,7 +159,7 @@ class SummaryRow(msgspec.Struct, array_like=True):
             span_count=self.span_count,
             error_count=self.error_count,
             orphan_count=self.orphan_count,
-            kinds=sorted(kind for kind, bit in KIND_BITS.items() if self.kinds & bit),
+            kinds=kinds_of(self.kinds),
             models=msgspec.json.decode(self.models, type=list[str]),
             user_id=self.user_id,
             session_id=self.session_id,
@@ -199,3 +175,6 @@ class SummaryRow(msgspec.Struct, array_like=True):
             flag=self.flag,
             flag_reason=self.flag_reason,
         )
+
+
+ROWS = RowMakers(summary=summary_values, spans=span_rows, words=text_of)

@@ -205,7 +205,7 @@ CREATE TABLE graph_variants (
   heat        INTEGER NOT NULL,
   last_ns     INTEGER NOT NULL,
   exemplars   BLOB    NOT NULL,  -- as in graph_edges
-  steps       TEXT    NOT NULL   -- JSON: clew.store.sqlite.graph_rows
+  steps       TEXT    NOT NULL   -- JSON: clew.store.graph_rows
 ) STRICT;
 
 CREATE UNIQUE INDEX graph_variants_by_digest ON graph_variants (project_id, digest);
@@ -248,7 +248,7 @@ CREATE TABLE graph_templates (
   project_id  INTEGER NOT NULL,
   name        TEXT    NOT NULL,
   source_text TEXT    NOT NULL,
-  declares    TEXT    NOT NULL,  -- JSON: clew.store.sqlite.graph_rows
+  declares    TEXT    NOT NULL,  -- JSON: clew.store.graph_rows
   at_ns       INTEGER NOT NULL,
   PRIMARY KEY (project_id, name)
 ) STRICT;

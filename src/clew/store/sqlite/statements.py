@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from clew.store import sql
 
@@ -18,13 +17,6 @@ VALUES_AT_ONCE = 512
 
 _LONGEST = 16_000
 """In characters: apsw keeps no longer one prepared."""
-
-_json = msgspec.json.Encoder()
-
-
-def as_json(value: Any) -> str:
-    """Write *value* for a statement that asks for many things at once."""
-    return _json.encode(value).decode()
 
 
 class Statements:

@@ -14,15 +14,16 @@ from clew.errors import BadFilter
 from clew.model import Batch, Kind
 from clew.store import sql
 from clew.store.check import check_batch, check_latency
+from clew.store.chunks import ChunkCoder
 from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
+from clew.store.ready import ReadyBatch, make_ready
 from clew.store.sqlite.aside import Aside, ThreadAside
-from clew.store.sqlite.chunks import ChunkCoder
 from clew.store.sqlite.commit import Commit
 from clew.store.sqlite.graph_store import SqliteGraph
 from clew.store.sqlite.listing import list_page
 from clew.store.sqlite.percentiles import read_latency
 from clew.store.sqlite.reading import read_trace
-from clew.store.sqlite.ready import ReadyBatch, make_ready
+from clew.store.sqlite.rows import ROWS
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
@@ -52,7 +53,7 @@ class SqliteStore(SqliteGraph):
         """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
         check_batch(batch)
         with self._preparing:
-            return make_ready(batch, self._coder, text_search=self._text_search)
+            return make_ready(batch, self._coder, ROWS, text_search=self._text_search)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
         return Commit(connection, self._commit_coder, aside, text_search=self._text_search)

@@ -8,8 +8,8 @@ import msgspec
 
 from clew.model import histogram
 from clew.model.tally import Sums
-from clew.store.sqlite.rows import finite, int64
-from clew.store.sqlite.statements import Statements, as_json
+from clew.store.columns import as_json, finite, int64
+from clew.store.sqlite.statements import Statements
 from clew.store.tally import Operation, Tallies
 
 _known_tallies = msgspec.json.Decoder(list[tuple[int, Sums, str]])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from clew.model.graph import Node
+from clew.store.columns import as_json
 from clew.store.graph_protocol import Arm, SuggestionRecord
-from clew.store.sqlite.statements import as_json
 
 OPEN, SCORED = 0, 1
 """What `graph_suggestions.state` says; 2 is closed without an outcome."""
 
 
-class _ArmRow(NamedTuple):
+class ArmRow(NamedTuple):
+    """One arm."""
+
     question: str
     version: int
     arm: str
@@ -24,7 +27,9 @@ class _ArmRow(NamedTuple):
     share: float
 
 
-class _SuggestionRow(NamedTuple):
+class SuggestionRow(NamedTuple):
+    """One suggestion, but for its project."""
+
     suggestion_id: str
     question: str
     arm: str
@@ -39,14 +44,14 @@ class _SuggestionRow(NamedTuple):
     state: int
 
 
-_arms = msgspec.json.Decoder(list[_ArmRow])
-_suggestions = msgspec.json.Decoder(list[_SuggestionRow])
+read_arms = msgspec.json.Decoder(list[ArmRow]).decode
+read_suggestions = msgspec.json.Decoder(list[SuggestionRow]).decode
 
 
-def arms_of(answer: str) -> list[Arm]:
-    """Read arms, by question and version."""
-    rows = sorted(_arms.decode(answer), key=lambda row: (row.question, row.version))
-    return [Arm(*row[:6], row.share > 0, row.share) for row in rows]
+def arms_of(rows: Iterable[ArmRow]) -> list[Arm]:
+    """Give arms, by question and version."""
+    ordered = sorted(rows, key=lambda row: (row.question, row.version))
+    return [Arm(*row[:6], row.share > 0, row.share) for row in ordered]
 
 
 def suggestion_values(record: SuggestionRecord) -> dict[str, Any]:
@@ -61,9 +66,9 @@ def suggestion_values(record: SuggestionRecord) -> dict[str, Any]:
     }
 
 
-def suggestions_of(answer: str, project: str) -> list[SuggestionRecord]:
-    """Read suggestions, oldest first."""
-    rows = sorted(_suggestions.decode(answer), key=lambda row: (row.at_ns, row.suggestion_id))
+def suggestions_of(rows: Iterable[SuggestionRow], project: str) -> list[SuggestionRecord]:
+    """Give suggestions, oldest first."""
+    ordered = sorted(rows, key=lambda row: (row.at_ns, row.suggestion_id))
     return [
         SuggestionRecord(
             suggestion_id=row.suggestion_id,
@@ -80,5 +85,5 @@ def suggestions_of(answer: str, project: str) -> list[SuggestionRecord]:
             rank=row.rank,
             scored=row.state == SCORED,
         )
-        for row in rows
+        for row in ordered
     ]

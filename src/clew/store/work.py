@@ -1,15 +1,17 @@
-"""One trace that a commit touches: what is stored of it and what is new."""
+"""The traces that a commit touches: what is stored of them, what is new, and what that counts. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from clew.model import Score, Span, summarise
 from clew.model.halves import keep
-from clew.store.sqlite.chunks import PER_TRACE
-from clew.store.sqlite.due import Due
-from clew.store.sqlite.ready import ReadyTrace
-from clew.store.sqlite.rows import HAS_ROOT, summary_values
+from clew.model.tally import merge
+from clew.store.chunks import PER_TRACE
+from clew.store.due import Due
+from clew.store.ready import ReadyBatch, ReadyTrace, RowMakers
+from clew.store.tally import Tallies, fold, spread, take_back
 
 
 class TraceWork:
@@ -67,15 +69,42 @@ class TraceWork:
         self.fresh[span_id] = self.spans[span_id]
         return True
 
-    def summarise(self, project: str) -> tuple[Any, ...]:
-        """The trace's row, after seq and project id."""
-        values = self.ready.summary if self.ready else None
-        if values is None:
-            values = summary_values(summarise(project, list(self.spans.values()), self.scores))
-        self.has_root = bool(values[HAS_ROOT])
-        return values
+    def summarise(self, project: str, makers: RowMakers) -> Any:
+        """The trace's row, but for the numbers that the store gives."""
+        if self.ready is not None:
+            self.has_root = self.ready.has_root
+            return self.ready.summary
+        summary = summarise(project, list(self.spans.values()), self.scores)
+        self.has_root = summary.has_root
+        return makers.summary(summary)
 
     def next_chunk_id(self) -> int:
         """The id of the chunk that this commit writes."""
         first = self.seq * PER_TRACE
         return first if self.rewrite or not self.chunk_ids else self.chunk_ids[-1] + 1
+
+
+def fill(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> int:
+    """Bring the spans into their works; gives how many were no repetitions."""
+    made: dict[str, ReadyTrace] = {}
+    again: set[str] = set()
+    """Of these something is known beside what one batch brings, so they are made anew."""
+    for batch in batches:
+        again |= made.keys() & batch.traces.keys()
+        made |= batch.traces
+    again |= {trace_id for trace_id in made if works[trace_id].known or works[trace_id].scores}
+    changed = sum([works[trace_id].take(trace) for trace_id, trace in made.items() if trace_id not in again])
+    if again:
+        late = [span for batch in batches for span in batch.spans if span.trace_id in again]
+        changed += sum([works[span.trace_id].add(span) for span in late])
+    return changed
+
+
+def count_up(works: dict[str, TraceWork], batches: Sequence[ReadyBatch]) -> Tallies:
+    """What this commit counts: what was made ready, if all of it is new."""
+    made = [batch.take_minutes() for batch in batches]
+    if all(works[trace_id].ready is not None for batch in batches for trace_id in batch.traces) and None not in made:
+        return spread(merge(minutes for minutes in made if minutes is not None))
+    tallies = fold(span for work in works.values() for span in work.fresh.values() if span.end_ns is not None)
+    take_back(tallies, [span for work in works.values() for span in work.counted])
+    return tallies

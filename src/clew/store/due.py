@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clew.model import Span
-from clew.store.sqlite.chunks import ChunkCoder
+from clew.store.chunks import ChunkCoder
 
 _ID_CHARS = 16
 

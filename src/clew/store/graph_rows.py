@@ -15,7 +15,7 @@ import msgspec
 from clew.graph import Graph
 from clew.graph.state import TOP, Episode, Exemplars
 from clew.model.graph import EdgeType, Node
-from clew.store.sqlite.exemplars import encode
+from clew.store.exemplars import encode
 
 TOP_ID = 0
 """Stands for the top of a trace in `graph_variants.scope_id`."""

@@ -2,48 +2,59 @@
 What of a write needs no database, done before its turn comes.
 
 Nearly every trace of a batch is new to the store. For such a one the summary, the rows, the chunk
-and the words follow from the batch alone, and are made here while SQLite is busy with the batch
-before. If it turns out that something of the trace is stored, they are thrown away and made again.
+and the words follow from the batch alone, and are made here while the database is busy with the
+batch before. If it turns out that something of the trace is stored, they are thrown away and made
+again. Rows are what the backend makes of them (`RowMakers`).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-from clew.model import Batch, Span, summarise
+from clew.model import Batch, Span, TraceSummary, summarise
 from clew.model.halves import keep
 from clew.model.tally import Minutes, count
-from clew.store.sqlite.chunks import ChunkCoder
-from clew.store.sqlite.rows import span_values, summary_values
-from clew.store.text import text_of
+from clew.store.chunks import ChunkCoder
+
+
+class RowMakers(NamedTuple):
+    """How a backend writes things down, but for the numbers that only a transaction knows. Pure."""
+
+    summary: Callable[[TraceSummary], Any]
+    spans: Callable[[Iterable[Span]], Any]
+    words: Callable[[Iterable[Span]], Any]
 
 
 class ReadyTrace:
     """A trace of a batch, as it will be if nothing of it is stored yet."""
 
-    __slots__ = ("changed", "chunk", "rows", "spans", "summary", "words")
+    __slots__ = ("changed", "chunk", "has_root", "rows", "spans", "summary", "words")
 
     def __init__(self) -> None:
         self.spans: dict[str, Span] = {}
         self.changed = 0
         """How many of the batch's spans were not repetitions."""
-        self.summary: tuple[Any, ...] = ()
-        self.rows: list[tuple[Any, ...]] = []
+        self.has_root = False
+        self.summary: Any = None
+        self.rows: Any = None
         self.chunk = b""
-        self.words = ""
+        self.words: Any = ""
 
-    def finish(self, project: str, *, text_search: bool) -> None:
+    def finish(self, project: str, makers: RowMakers, *, text_search: bool) -> None:
         """Make everything but the chunk from the spans."""
         spans = list(self.spans.values())
-        self.summary = summary_values(summarise(project, spans))
-        self.rows = span_rows(self.spans)
+        summary = summarise(project, spans)
+        self.has_root = summary.has_root
+        self.summary = makers.summary(summary)
+        self.rows = makers.spans(in_key_order(self.spans))
         if text_search:
-            self.words = text_of(spans)
+            self.words = makers.words(spans)
 
 
-def span_rows(spans: dict[str, Span]) -> list[tuple[Any, ...]]:
-    """Rows of `trace_spans` in the order of its key, so that pages are filled one after the other."""
-    return [span_values(spans[span_id]) for span_id in sorted(spans)]
+def in_key_order(spans: dict[str, Span]) -> list[Span]:
+    """Give *spans* by id, so that the pages of `trace_spans` are filled one after the other."""
+    return [spans[span_id] for span_id in sorted(spans)]
 
 
 class ReadyBatch(Batch):
@@ -58,7 +69,7 @@ class ReadyBatch(Batch):
         return minutes
 
 
-def make_ready(batch: Batch, coder: ChunkCoder, *, text_search: bool) -> ReadyBatch:
+def make_ready(batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_search: bool) -> ReadyBatch:
     """Do for *batch* what needs no database."""
     if isinstance(batch, ReadyBatch):
         return batch
@@ -69,7 +80,7 @@ def make_ready(batch: Batch, coder: ChunkCoder, *, text_search: bool) -> ReadyBa
             trace = traces[span.trace_id] = ReadyTrace()
         trace.changed += keep(span, trace.spans)
     for trace in traces.values():
-        trace.finish(batch.project, text_search=text_search)
+        trace.finish(batch.project, makers, text_search=text_search)
     chunks = coder.pack([list(trace.spans.values()) for trace in traces.values()])
     for trace, chunk in zip(traces.values(), chunks, strict=True):
         trace.chunk = chunk

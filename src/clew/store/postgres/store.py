@@ -1,0 +1,196 @@
+"""The PostgreSQL store: traces, latencies, keys; the execution graph lies in `graph_store`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from clew.errors import BadFilter
+from clew.model import Batch, Kind
+from clew.store.check import check_batch, check_latency
+from clew.store.chunks import ChunkCoder
+from clew.store.postgres import partitions
+from clew.store.postgres.binary import safe, told
+from clew.store.postgres.commit import QUERIES, Commit
+from clew.store.postgres.connect import Connection
+from clew.store.postgres.graph_store import PostgresGraph
+from clew.store.postgres.listing import list_page
+from clew.store.postgres.numbers import Numbers
+from clew.store.postgres.percentiles import read_latency
+from clew.store.postgres.reading import read_trace
+from clew.store.postgres.rows import ROWS
+from clew.store.postgres.statements import Statements
+from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
+from clew.store.ready import ReadyBatch, make_ready
+
+
+class PostgresStore(PostgresGraph):
+    """A `clew.store.protocol.Store` in one schema of a database."""
+
+    def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
+        self._text_search = text_search
+        self._preparing = threading.Lock()
+        self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
+        self._numbers = Numbers()
+        self._project_ids: dict[str, int] = {}
+        self._last_day = -1
+        """Up to here partitions are made."""
+        self._aside: ThreadPoolExecutor | None = None
+        super().__init__(url, read_only=read_only)
+
+    def close(self) -> None:
+        """Let go of all connections. Idempotent."""
+        super().close()
+        if self._aside is not None:
+            self._aside.shutdown()
+
+    # Writing.
+
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
+        """Make *batches* durable; see `clew.store.protocol.SpanWriter`."""
+        ready = [self.prepare(batch) for batch in batches]
+        if meanwhile is None:
+            return self._write(ready)
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="clew-postgres")
+        writing = self._aside.submit(self._write, ready)
+        try:
+            meanwhile(lambda: not writing.done())
+        finally:
+            # Whatever happens, the next write must find this one at its end.
+            writing.exception()
+        return writing.result()
+
+    def prepare(self, batch: Batch) -> ReadyBatch:
+        """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
+        check_batch(batch)
+        with self._preparing:
+            return make_ready(batch, self._coder, ROWS, text_search=self._text_search)
+
+    def _write(self, batches: Sequence[ReadyBatch]) -> Written:
+        def work(connection: Connection) -> tuple[Written, dict[str, int]]:
+            commit = Commit(
+                connection,
+                self._commit_coder,
+                self._numbers,
+                self._project_ids,
+                part=self._part,
+                text_search=self._text_search,
+            )
+            return commit.write(batches), commit.projects
+
+        written, self._project_ids = self._transact(work)
+        return written
+
+    def _begin_writing(self, connection: Connection) -> None:
+        self._project_ids = {}
+        self._last_day = -1
+        self._before_writing(connection)
+
+    def _before_writing(self, connection: Connection) -> None:
+        today = partitions.day_of(time.time_ns())
+        if not self._last_day - partitions.AHEAD_DAYS <= today < self._last_day:
+            partitions.make(connection, today)
+            self._last_day = today + partitions.AHEAD_DAYS
+
+    # Reading.
+
+    def list_traces(
+        self, project: str, where: TraceFilter, *, limit: int, after: tuple[int, str] | None = None
+    ) -> Page:
+        """Give a page of traces; see `clew.store.protocol.TraceReader`."""
+        with self._reading() as connection:
+            if where.text:
+                self._check_searchable(connection)
+            return list_page(connection, project, where, limit=limit, after=after)
+
+    def _check_searchable(self, connection: Connection) -> None:
+        if not self._text_search:
+            raise BadFilter("text", "text search is off; start with CLEW_TEXT_SEARCH=1")
+        if Statements(connection, QUERIES).value("fact", name="text_gap"):
+            raise BadFilter("text", "some traces were stored while CLEW_TEXT_SEARCH was 0, so a search could miss them")
+
+    def trace(self, project: str, trace_id: str) -> StoredTrace | None:
+        """Give one trace; see `clew.store.protocol.TraceReader`."""
+        with self._reading() as connection:
+            return read_trace(connection, project, trace_id)
+
+    def latency(
+        self,
+        project: str,
+        *,
+        since_ns: int,
+        until_ns: int,
+        kind: Kind | None = None,
+        group_by: Sequence[str] = ("kind",),
+    ) -> list[Latency]:
+        """Give percentiles; see `clew.store.protocol.MetricsReader`."""
+        check_latency(since_ns=since_ns, until_ns=until_ns, group_by=group_by)
+        with self._reading() as connection:
+            return read_latency(connection, project, since_ns=since_ns, until_ns=until_ns, kind=kind, group_by=group_by)
+
+    # Maintenance.
+
+    def stats(self) -> dict[str, Any]:
+        """Give figures; see `clew.store.protocol.Maintenance`."""
+        with self._reading() as connection:
+            statements = Statements(connection, QUERIES)
+            traces, spans, projects = statements.row("totals") or (0, 0, 0)
+            version, schema = statements.row("version") or ("", 0)
+            return {
+                "engine": f"PostgreSQL {version}",
+                "path": self._place,
+                "schema": schema,
+                "traces": traces,
+                "spans": spans,
+                "scores": statements.value("score_count"),
+                "projects": projects,
+                "bytes": statements.value("bytes"),
+                "text_search": self._text_search,
+                "read_only": self._read_only,
+            }
+
+    def projects(self) -> list[str]:
+        """Every project that has traces, sorted."""
+        with self._reading() as connection:
+            return sorted(told(name) for (name,) in Statements(connection, QUERIES).rows("projects"))
+
+    # Keys.
+
+    def add_key(self, key: KeyRecord) -> None:
+        """Keep a key; the same hash again replaces it."""
+        values = {name: safe(value) if isinstance(value, str) else value for name, value in _fields(key).items()}
+        self._transact(lambda connection: Statements(connection, QUERIES).run("add_key", **values))
+
+    def find_key(self, key_hash: str) -> KeyRecord | None:
+        """Give the key of that hash."""
+        with self._reading() as connection:
+            row = Statements(connection, QUERIES).row("find_key", key_hash=safe(key_hash))
+        return _key(row) if row else None
+
+    def list_keys(self) -> list[KeyRecord]:
+        """All keys, oldest first."""
+        with self._reading() as connection:
+            return [_key(row) for row in Statements(connection, QUERIES).rows("list_keys")]
+
+    def remove_key(self, key_hash_prefix: str) -> int:
+        """Forget the keys whose hash starts so; an empty prefix removes none."""
+        return self._transact(
+            lambda connection: Statements(connection, QUERIES).run("remove_keys", prefix=safe(key_hash_prefix))
+        )
+
+
+def _fields(key: KeyRecord) -> dict[str, Any]:
+    return msgspec.structs.asdict(key)
+
+
+def _key(row: Sequence[Any]) -> KeyRecord:
+    key_hash, scope, project, label, created_ns = row
+    return KeyRecord(
+        key_hash=told(key_hash), scope=scope, project=told(project), label=told(label), created_ns=created_ns
+    )
