@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from clew.errors import ConfigError
 
@@ -95,6 +95,70 @@ def _captures(text: str) -> dict[str, str]:
         kind, _, how = part.rpartition("=")
         captures[kind.strip()] = how.strip()
     return captures
+
+
+_HOUR_NS = 3_600 * 10**9
+_AGES_NS = {"h": _HOUR_NS, "d": 24 * _HOUR_NS, "w": 7 * 24 * _HOUR_NS, "y": 365 * 24 * _HOUR_NS}
+_SIZES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class AgeRule(NamedTuple):
+    """How long traces of one project, flag or status are kept."""
+
+    field: str
+    """project, flag or status; empty is every trace."""
+    value: str
+    keep_ns: int | None
+    """None: for ever."""
+
+
+def _age(text: str) -> int | None:
+    if text.lower() == "forever":
+        return None
+    number, unit = text[:-1].strip(), text[-1:].lower()
+    if unit not in _AGES_NS or not number.isdecimal() or not number.isascii() or int(number) == 0:
+        raise ValueError("an age looks like 12h, 30d, 4w or 1y, or is `forever`")
+    # No store keeps what is older than its clock.
+    return min(int(number) * _AGES_NS[unit], 2**62)
+
+
+def _age_rules(text: str) -> tuple[AgeRule, ...]:
+    known = {
+        "flag": ("USER_NEGATIVE", "EMPTY", "LOW_CONFIDENCE", "NORMAL"),
+        "status": ("unset", "ok", "error"),
+    }
+    rules = []
+    for part in _names(text):
+        what, separator, age = part.rpartition("=")
+        field, _, value = what.strip().partition(":")
+        value = value.upper() if field == "flag" else value.lower() if field == "status" else value
+        if not separator or field not in (*known, "project") or not value:
+            raise ValueError(f"{part[:60]!r}; it looks like flag:USER_NEGATIVE=180d,status:error=90d,project:demo=7d")
+        if value not in known.get(field, (value,)):
+            raise ValueError(f"{field} is one of {', '.join(known[field])}")
+        rules.append(AgeRule(field, value, _age(age.strip())))
+    return tuple(rules)
+
+
+def _metric_ages(text: str) -> dict[str, int | None]:
+    ages = dict(_METRIC_AGES)
+    for part in _names(text):
+        name, separator, age = part.partition("=")
+        if not separator or name.strip() not in ages:
+            raise ValueError("it looks like minutes=30d,hours=1y,days=forever")
+        ages[name.strip()] = _age(age.strip())
+    return ages
+
+
+_METRIC_AGES = {"minutes": 30 * _AGES_NS["d"], "hours": _AGES_NS["y"], "days": None}
+
+
+def _size(text: str) -> int:
+    digits = text.rstrip("BKMGTbkmgt ")
+    unit = text[len(digits) :].strip().upper()
+    if unit not in _SIZES or not float(digits) > 0:
+        raise ValueError("a size looks like 20GB, 500MB or a number of bytes")
+    return int(float(digits) * _SIZES[unit])
 
 
 # The SDK.
@@ -201,6 +265,28 @@ LEARN_AFTER_S = Setting(
     _positive(float),
     2.0,
     "A trace is learned when nothing of it came for so many seconds; 30 times as long while its root has not come.",
+)
+RETENTION: Setting[int | None] = Setting(
+    "CLEW_RETENTION", _age, None, "How long traces are kept, from their start: `12h`, `30d`, `1y` or `forever`."
+)
+RETENTION_RULES: Setting[tuple[AgeRule, ...]] = Setting(
+    "CLEW_RETENTION_RULES",
+    _age_rules,
+    (),
+    "Other ages for some: `flag:USER_NEGATIVE=180d,status:error=90d,project:demo=7d`; of those that match, the longest.",
+)
+RETENTION_BYTES: Setting[int | None] = Setting(
+    "CLEW_RETENTION_BYTES",
+    _size,
+    None,
+    "The size that the store is kept under, such as `20GB`: what came first goes first, and what a rule for its flag "
+    "or status keeps longer goes last.",
+)
+RETENTION_METRICS: Setting[dict[str, int | None]] = Setting(
+    "CLEW_RETENTION_METRICS",
+    _metric_ages,
+    _METRIC_AGES,
+    "How long histograms are kept: by the minute, by the hour and by the day.",
 )
 ALLOWED_HOSTS = Setting(
     "CLEW_ALLOWED_HOSTS",
