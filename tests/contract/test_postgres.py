@@ -12,9 +12,10 @@ from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
+from clew.testing.store_contract_questions import LatencyQuestionsContract
 
 
-class TestPostgres(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
+class TestPostgres(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract):
     @pytest.fixture(autouse=True)
     def _schema(self, postgres_schema):
         self._url = postgres_schema

@@ -12,9 +12,10 @@ from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
+from clew.testing.store_contract_questions import LatencyQuestionsContract
 
 
-class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
+class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract):
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from functools import lru_cache
 from itertools import accumulate
 from operator import sub
 
@@ -55,7 +57,7 @@ def percentiles(histogram: Histogram, shares: Sequence[float]) -> list[float]:
     All 0 for an empty histogram.
     """
     total = sum(histogram.values())
-    ranks = [max(1, math.ceil(share * total)) for share in shares]
+    ranks = [rank_of(share, total) for share in shares]
     buckets = sorted(histogram)
     reached = list(accumulate(histogram[bucket] for bucket in buckets))
     return [value_of(_at_rank(buckets, reached, rank)) for rank in ranks]
@@ -65,7 +67,21 @@ def bucket_at(histogram: Histogram, share: float) -> int:
     """Give the bucket at the nearest rank of *share* (0 to 1); `ZERO` for an empty histogram."""
     buckets = sorted(histogram)
     reached = list(accumulate(histogram[bucket] for bucket in buckets))
-    return _at_rank(buckets, reached, max(1, math.ceil(share * sum(histogram.values()))))
+    return _at_rank(buckets, reached, rank_of(share, sum(histogram.values())))
+
+
+def rank_of(share: float, total: int) -> int:
+    """
+    Give the nearest rank, from 1, of *share* (0 to 1) among *total*.
+
+    Of the share as it is written: as floats, 0.07 * 100 is a little over 7, and would give the 8th.
+    """
+    return max(1, math.ceil(_written(share) * total))
+
+
+@lru_cache(maxsize=256)
+def _written(share: float) -> Fraction:
+    return Fraction(repr(float(share)))
 
 
 def _at_rank(buckets: Sequence[int], reached: Sequence[int], rank: int) -> int:

@@ -7,35 +7,29 @@ plainest way, so that other backends can be compared with it. Percentiles are ex
 
 from __future__ import annotations
 
-import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from itertools import accumulate
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
 
 from clew.errors import BadFilter, StoreUnavailable
-from clew.model import Batch, Kind, Score, Span, TraceSummary, histogram, in_tree_order, summarise
+from clew.model import Batch, Score, Span, TraceSummary, in_tree_order, summarise
 from clew.model.halves import keep
-from clew.model.span import METERED_KINDS
-from clew.model.tally import Tally
-from clew.store.check import check_batch, check_cursor, check_latency, check_limit
-from clew.store.memory_graph import MemoryGraph, TraceKey
-from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
-from clew.store.tally import MINUTE_S, Operation, grouping, whole_minutes
+from clew.store.check import check_batch, check_cursor, check_limit
+from clew.store.memory_expiry import MemoryExpiry
+from clew.store.memory_snapshot import MemorySnapshot
+from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.text import check_words, text_of, words
 
 
-class MemoryStore(MemoryGraph):
+class MemoryStore(MemoryExpiry):
     """A `clew.store.protocol.Store` that forgets everything when it is closed."""
 
     def __init__(self, *, text_search: bool = True) -> None:
         super().__init__()
         self._text_search = text_search
-        self._scores: dict[TraceKey, dict[tuple[str | None, str, str], Score]] = {}
         self._keys: dict[str, KeyRecord] = {}
         self._closed = False
 
@@ -118,45 +112,6 @@ class MemoryStore(MemoryGraph):
                 scores=sorted(scores, key=lambda score: (score.at_ns, score.name, score.source)),
             )
 
-    def latency(
-        self,
-        project: str,
-        *,
-        since_ns: int,
-        until_ns: int,
-        kind: Kind | None = None,
-        group_by: Sequence[str] = ("kind",),
-    ) -> list[Latency]:
-        """Give percentiles; see `clew.store.protocol.MetricsReader`."""
-        check_latency(since_ns=since_ns, until_ns=until_ns, group_by=group_by)
-        from_s, to_s = whole_minutes(since_ns, until_ns)
-        groups: dict[Operation, list[Span]] = {}
-        with self._open():
-            for span in self._finished(project):
-                if from_s * 10**9 <= span.start_ns < to_s * 10**9 and kind in (None, span.kind):
-                    operation = grouping(Operation(span.kind, span.name, span.model or ""), group_by)
-                    groups.setdefault(operation, []).append(span)
-            told = self._told(project, from_s, to_s, kind, group_by)
-        both = sorted(groups.keys() | told.keys())
-        found = [_latency(operation, groups.get(operation, ()), told.get(operation)) for operation in both]
-        return [latency for latency in found if latency.count > 0]
-
-    def _told(
-        self, project: str, from_s: int, to_s: int, kind: Kind | None, group_by: Sequence[str]
-    ) -> dict[Operation, Tally]:
-        """What SDKs counted by themselves."""
-        tallies: dict[Operation, Tally] = {}
-        for (minute, of, name, model), tally in self._project(project).minutes.items():
-            if from_s <= minute * MINUTE_S < to_s and kind in (None, of):
-                operation = grouping(Operation(of, name, model or ""), group_by)
-                tallies.setdefault(operation, Tally()).merge(tally)
-        return tallies
-
-    def _finished(self, project: str) -> Iterator[Span]:
-        for (of, _), spans in self._spans.items():
-            if of == project:
-                yield from (span for span in spans.values() if span.end_ns is not None)
-
     def stats(self) -> dict[str, Any]:
         """Give figures; see `clew.store.protocol.Maintenance`."""
         with self._open():
@@ -173,6 +128,12 @@ class MemoryStore(MemoryGraph):
                 "read_only": False,
             }
 
+    @contextmanager
+    def snapshot(self) -> Iterator[MemorySnapshot]:
+        """Look at one moment; see `clew.store.snapshot`."""
+        with self._open():
+            yield MemorySnapshot(self)
+
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""
         with self._open():
@@ -182,7 +143,15 @@ class MemoryStore(MemoryGraph):
         """Forget everything. Idempotent."""
         with self._lock:
             self._closed = True
-            for kept in (self._spans, self._scores, self._keys, self._projects, self._due, self._learned):
+            for kept in (
+                self._spans,
+                self._scores,
+                self._keys,
+                self._projects,
+                self._due,
+                self._learned,
+                self._numbers,
+            ):
                 kept.clear()
 
     def add_key(self, key: KeyRecord) -> None:
@@ -237,35 +206,3 @@ def _matches(summary: TraceSummary, where: TraceFilter) -> bool:
         (where.model or None, lambda: where.model in summary.models),
     )
     return all(check() for given, check in checks if given is not None)
-
-
-def _latency(operation: Operation, spans: Sequence[Span], told: Tally | None = None) -> Latency:
-    """Of spans exactly; what was only *told* is as exact as its histogram."""
-    told = told or Tally()
-    durations_ns: Counter[float] = Counter(span.duration_ns or 0 for span in spans)
-    for bucket, times in told.buckets.items():
-        durations_ns[histogram.value_of(bucket)] += times
-    longer = sorted(durations_ns)
-    reached = list(accumulate(durations_ns[each] for each in longer))
-    metered = [span for span in spans if span.kind in METERED_KINDS]
-    count = len(spans) + told.count
-    duration_ns = sum(span.duration_ns or 0 for span in spans) + told.duration_ns
-
-    def at(share: float) -> float:
-        rank = max(1, math.ceil(share * count))
-        return next((each for each, place in zip(longer, reached, strict=True) if place >= rank), 0.0) / 1e6
-
-    return Latency(
-        kind=operation.kind,
-        name=operation.name,
-        model=operation.model or None,
-        count=count,
-        errors=sum(span.status == "error" for span in spans) + told.errors,
-        p50_ms=at(0.50),
-        p95_ms=at(0.95),
-        p99_ms=at(0.99),
-        mean_ms=duration_ns / max(1, count) / 1e6,
-        input_tokens=sum(span.input_tokens or 0 for span in metered) + told.input_tokens,
-        output_tokens=sum(span.output_tokens or 0 for span in metered) + told.output_tokens,
-        cost_usd=sum(span.cost_usd or 0.0 for span in metered) + told.cost_usd,
-    )

@@ -25,19 +25,28 @@ from clew.store.graph_protocol import (
     SuggestionRecord,
     Unlearned,
 )
+from clew.store.retention import Erased, Expiring, Gone, Place, Policy, Whom
 
 __all__ = [
     "Arm",
+    "Erased",
+    "Expiring",
+    "Gone",
     "GraphStore",
     "KeyRecord",
     "Keys",
     "Latency",
+    "LatencyHeat",
+    "LatencyStep",
     "LearnedTrace",
     "Lesson",
     "Maintenance",
     "Meanwhile",
     "MetricsReader",
     "Page",
+    "Place",
+    "Policy",
+    "Retention",
     "SpanWriter",
     "StaleLesson",
     "Store",
@@ -46,6 +55,7 @@ __all__ = [
     "TraceFilter",
     "TraceReader",
     "Unlearned",
+    "Whom",
     "Written",
 ]
 
@@ -169,10 +179,39 @@ class Latency(msgspec.Struct, kw_only=True):
     input_tokens: int
     output_tokens: int
     cost_usd: float
+    quantiles_ms: dict[float, float] = {}
+    """By quantile (0 to 1): those that were asked for. At the nearest rank, at most 1 % off."""
+
+
+class LatencyStep(msgspec.Struct, kw_only=True):
+    """What started within [from_ns, to_ns), Unix nanoseconds."""
+
+    from_ns: int
+    to_ns: int
+    operations: list[Latency]
+    """Empty if there was nothing."""
+
+
+class LatencyHeat(msgspec.Struct, kw_only=True):
+    """How many spans took how long, over time."""
+
+    steps_ns: list[tuple[int, int]]
+    """The columns: [from, to) of each step, Unix nanoseconds."""
+    rows_ms: list[tuple[float, float]]
+    """The rows, shortest first: (over, up to) so many milliseconds. (0, 0) is what took no time."""
+    cells: list[tuple[int, int, int]]
+    """(column, row, count) where there is anything, column by column. Counts are exact for their row."""
 
 
 class MetricsReader(Protocol):
-    """Reads latencies from histograms, never from spans."""
+    """
+    Reads latencies from histograms, never from spans.
+
+    Counted are the finished spans that started within [since_ns, until_ns), which widens to whole
+    minutes, and only those of *kind*, *name* and *model* where given. Tokens and cost are those of
+    generations, embeddings and reranks. `clew.store.latencies.LatencyReader` answers all three
+    from sums.
+    """
 
     def latency(
         self,
@@ -181,17 +220,63 @@ class MetricsReader(Protocol):
         since_ns: int,
         until_ns: int,
         kind: Kind | None = None,
+        name: str | None = None,
+        model: str | None = None,
         group_by: Sequence[str] = ("kind",),
+        quantiles: Sequence[float] = (),
     ) -> list[Latency]:
         """
-        Percentiles of the finished spans that started within [since_ns, until_ns).
+        Percentiles over the window, by operation.
 
-        The window widens to whole minutes. *group_by* names any of kind, name and model; what is
-        not named is summed (and shown as "" or None). Tokens and cost are those of generations,
-        embeddings and reranks.
+        *group_by* names any of kind, name and model; what is not named is summed (and shown as ""
+        or None). *quantiles* (0 to 1) are given beside p50, p95 and p99.
 
         Raises:
-            BadFilter: the window ends before it begins, or a grouping is not one of the three.
+            BadFilter: the window ends before it begins, a grouping is not one of the three, or a
+                quantile is not from 0 to 1.
+        """
+
+    def latency_steps(
+        self,
+        project: str,
+        *,
+        since_ns: int,
+        until_ns: int,
+        step_s: int,
+        kind: Kind | None = None,
+        name: str | None = None,
+        model: str | None = None,
+        group_by: Sequence[str] = (),
+        quantiles: Sequence[float] = (),
+    ) -> list[LatencyStep]:
+        """
+        The same over time: every step of *step_s* seconds in the window, also those of nothing.
+
+        Steps are whole minutes and begin at multiples of their length since 1970, UTC; the window
+        cuts the first and the last.
+
+        Raises:
+            BadFilter: as `latency`; or a step is not of whole minutes, or the answer would have
+                too many steps or points.
+        """
+
+    def latency_heat(
+        self,
+        project: str,
+        *,
+        since_ns: int,
+        until_ns: int,
+        step_s: int,
+        kind: Kind | None = None,
+        name: str | None = None,
+        model: str | None = None,
+        rows_per_doubling: int = 1,
+    ) -> LatencyHeat:
+        """
+        How many spans took how long in each step; rows rise so that times double in some of them.
+
+        Raises:
+            BadFilter: as `latency_steps`; or the rows are not 1, 5, 7 or 35 to a doubling.
         """
 
 
@@ -206,6 +291,75 @@ class Maintenance(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections. Idempotent."""
+
+
+class Retention(Protocol):
+    """
+    How traces go, in steps that are short, so that writes go on between them. From any thread.
+
+    What was learned of a trace stays, and so does what histograms counted of it. Spans that come
+    after their trace went are stored as a trace of their own.
+    """
+
+    def expired(self, policy: Policy, *, now_ns: int, limit: int, after: Place | None = None) -> list[Expiring]:
+        """
+        Give at most *limit* traces whose time is over, behind *after*; by project, oldest start first.
+
+        Also such as are still to be learned, which say so.
+        """
+
+    def earliest(self, policy: Policy, *, limit: int, after: Place | None = None, spare: bool = True) -> list[Expiring]:
+        """
+        Give at most *limit* traces that came first, of all projects, behind *after*: they go for lack of room.
+
+        With *spare*, none of a flag or status that a rule of *policy* keeps longer. A store that gives
+        space back by the day leaves out today's.
+        """
+
+    def drop_expired(self, found: Sequence[Expiring], *, learned_only: bool = True) -> Gone:
+        """
+        Drop the traces *found*, at most `STEP_TRACES`, with scores and search index, in one transaction.
+
+        One that changed since it was found stays; so does, with *learned_only*, one that is to be learned.
+
+        Raises:
+            StoreBusy, StoreUnavailable: nothing was dropped; retrying is safe.
+        """
+
+    def drop_metrics(self, resolution_s: int, *, before_s: int, limit: int) -> int:
+        """
+        Drop at most *limit* histograms of a resolution (60, 3600 or 86400) that began before; gives how many.
+
+        *before_s*, Unix seconds, is the beginning of a day. From then on a window that begins or ends
+        before it is answered in whole hours, or days.
+        """
+
+    def used_bytes(self) -> int:
+        """Say what the store takes on the disk, less what is free in it."""
+
+    def give_back(self, *, spare_bytes: int = 0) -> bool:
+        """Do one short step of giving free space back, all but *spare_bytes*; False if there is nothing to do."""
+
+    def erase(self, whom: Whom) -> Erased:
+        """
+        Erase traces so that nothing shows them: spans, scores, words, suggestions, names as exemplars.
+
+        Numbers stay: what was learned, and what histograms counted. Names of operations stay with them.
+        In steps, so that writes go on; what could not be erased since the store failed, another call erases.
+
+        Raises:
+            BadFilter: *whom* names none, or more than one.
+        """
+
+    def scrub(self) -> bool:
+        """
+        Rewrite what held erased traces, so that their bytes are gone; False if there was nothing to do.
+
+        May take as long as writing all that is stored, and writes wait for it.
+
+        Raises:
+            StoreBusy: somebody still reads the old bytes; do it again.
+        """
 
 
 class KeyRecord(msgspec.Struct, kw_only=True, frozen=True):
@@ -237,5 +391,5 @@ class Keys(Protocol):
         """Forget the keys whose hash starts so; returns how many there were."""
 
 
-class Store(SpanWriter, TraceReader, MetricsReader, Maintenance, Keys, GraphStore, Protocol):
+class Store(SpanWriter, TraceReader, MetricsReader, Maintenance, Retention, Keys, GraphStore, Protocol):
     """All of it: what `clew serve` needs."""

@@ -29,9 +29,9 @@ class Operation(NamedTuple):
     """Empty if there is none."""
 
 
-def latency(operation: Operation, tally: Tally) -> Latency:
-    """Say it for people: milliseconds and percentiles."""
-    p50_ns, p95_ns, p99_ns = histogram.percentiles(tally.buckets, (0.50, 0.95, 0.99))
+def latency(operation: Operation, tally: Tally, quantiles: Sequence[float] = ()) -> Latency:
+    """Say it for people: milliseconds and percentiles, those that are always given and *quantiles*."""
+    p50_ns, p95_ns, p99_ns, *chosen_ns = histogram.percentiles(tally.buckets, (0.50, 0.95, 0.99, *quantiles))
     return Latency(
         kind=operation.kind,
         name=operation.name,
@@ -45,6 +45,7 @@ def latency(operation: Operation, tally: Tally) -> Latency:
         input_tokens=tally.input_tokens,
         output_tokens=tally.output_tokens,
         cost_usd=tally.cost_usd,
+        quantiles_ms={share: at_ns / 1e6 for share, at_ns in zip(quantiles, chosen_ns, strict=True)},
     )
 
 

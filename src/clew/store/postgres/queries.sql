@@ -192,18 +192,27 @@ SELECT places
 SELECT seq FROM trace_text_void WHERE seq = ANY(%(seqs)s::bigint[]);
 
 -- name: last_bucket
--- The latest minute that has anything, to read past the end of a window in whole days.
-SELECT max(bucket_s) FROM trace_metrics WHERE project_id = %(project_id)s AND resolution_s = 60;
+-- The latest minute that has anything, to read past the end of a window in whole days. Where minutes went,
+-- the last of the hour, or the day, that is left.
+SELECT greatest(m, CASE WHEN m IS NULL OR h > m THEN h + 3540 END, CASE WHEN m IS NULL OR d > m THEN d + 86340 END)
+  FROM (SELECT (SELECT max(bucket_s) FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 60) AS m,
+               (SELECT max(bucket_s) FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 3600) AS h,
+               (SELECT max(bucket_s) FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 86400) AS d) AS last;
 
 -- name: tallies
 -- One resolution's part of a window.
-SELECT kind, name, model, count, errors, input_tokens, output_tokens, cost_usd, duration_ns, histogram
+SELECT bucket_s, kind, name, model, count, errors, input_tokens, output_tokens, cost_usd, duration_ns, histogram
   FROM trace_metrics
  WHERE project_id = %(project_id)s
    AND resolution_s = %(resolution_s)s
    AND bucket_s >= %(from_s)s
    AND bucket_s < %(to_s)s
-   AND (%(kind)s::text IS NULL OR kind = %(kind)s);
+   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+   AND (%(name)s::text IS NULL OR name = %(name)s)
+   AND (%(model)s::text IS NULL OR model = %(model)s);
 
 -- name: totals
 SELECT coalesce(sum(traces), 0)::bigint, coalesce(sum(spans), 0)::bigint, count(*) FILTER (WHERE traces > 0)

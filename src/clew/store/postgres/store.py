@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from clew.errors import BadFilter
-from clew.model import Batch, Kind
-from clew.store.check import check_batch, check_latency
+from clew.model import Batch
+from clew.store.check import check_batch
 from clew.store.chunks import ChunkCoder
+from clew.store.latencies import Asked, LatencyReader, Tallied
 from clew.store.postgres import partitions
 from clew.store.postgres.binary import safe, told
 from clew.store.postgres.commit import QUERIES, Commit
@@ -21,15 +23,16 @@ from clew.store.postgres.connect import Connection
 from clew.store.postgres.graph_store import PostgresGraph
 from clew.store.postgres.listing import list_page
 from clew.store.postgres.numbers import Numbers
-from clew.store.postgres.percentiles import read_latency
+from clew.store.postgres.percentiles import read_tallies
 from clew.store.postgres.reading import read_trace
 from clew.store.postgres.rows import ROWS
+from clew.store.postgres.snapshot import PostgresSnapshot
 from clew.store.postgres.statements import Statements
-from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
+from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.ready import ReadyBatch, make_ready
 
 
-class PostgresStore(PostgresGraph):
+class PostgresStore(LatencyReader, PostgresGraph):
     """A `clew.store.protocol.Store` in one schema of a database."""
 
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
@@ -120,19 +123,9 @@ class PostgresStore(PostgresGraph):
         with self._reading() as connection:
             return read_trace(connection, project, trace_id)
 
-    def latency(
-        self,
-        project: str,
-        *,
-        since_ns: int,
-        until_ns: int,
-        kind: Kind | None = None,
-        group_by: Sequence[str] = ("kind",),
-    ) -> list[Latency]:
-        """Give percentiles; see `clew.store.protocol.MetricsReader`."""
-        check_latency(since_ns=since_ns, until_ns=until_ns, group_by=group_by)
+    def _tallies(self, project: str, asked: Asked) -> Tallied:
         with self._reading() as connection:
-            return read_latency(connection, project, since_ns=since_ns, until_ns=until_ns, kind=kind, group_by=group_by)
+            return read_tallies(connection, project, asked)
 
     # Maintenance.
 
@@ -154,6 +147,12 @@ class PostgresStore(PostgresGraph):
                 "text_search": self._text_search,
                 "read_only": self._read_only,
             }
+
+    @contextmanager
+    def snapshot(self) -> Iterator[PostgresSnapshot]:
+        """Look at one moment; see `clew.store.snapshot`."""
+        with self._reading() as connection:
+            yield PostgresSnapshot(connection)
 
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""

@@ -156,12 +156,19 @@ SELECT json_group_array(rowid / 256)
  WHERE trace_text MATCH :word AND rowid BETWEEN :from_seq * 256 AND :to_seq * 256 + 255;
 
 -- name: last_bucket
--- The latest minute that has anything, to read past the end of a window in whole days.
-SELECT max(bucket_s) FROM trace_metrics WHERE project_id = :project_id AND resolution_s = 60;
+-- The latest minute that has anything, to read past the end of a window in whole days. Where minutes went,
+-- the last of the hour, or the day, that is left.
+SELECT nullif(max(m, iif(h > m, h + 3540, -1), iif(d > m, d + 86340, -1)), -1)
+  FROM (SELECT coalesce((SELECT max(bucket_s) FROM trace_metrics
+                          WHERE project_id = :project_id AND resolution_s = 60), -1) AS m,
+               coalesce((SELECT max(bucket_s) FROM trace_metrics
+                          WHERE project_id = :project_id AND resolution_s = 3600), -1) AS h,
+               coalesce((SELECT max(bucket_s) FROM trace_metrics
+                          WHERE project_id = :project_id AND resolution_s = 86400), -1) AS d);
 
 -- name: tallies
 -- One resolution's part of a window.
-SELECT json_group_array(json_array(json_array(kind, name, model),
+SELECT json_group_array(json_array(bucket_s, json_array(kind, name, model),
                                    json_array(count, errors, input_tokens, output_tokens, cost_usd,
                                               duration_ns), hex(histogram)))
   FROM trace_metrics
@@ -170,7 +177,9 @@ SELECT json_group_array(json_array(json_array(kind, name, model),
    AND bucket_s >= :from_s
    AND bucket_s < :to_s
    AND count > 0  -- a lone end's, whose start came later and lies in another minute
-   AND (:kind IS NULL OR kind = :kind);
+   AND (:kind IS NULL OR kind = :kind)
+   AND (:name IS NULL OR name = :name)
+   AND (:model IS NULL OR model = :model);
 
 -- name: totals
 SELECT coalesce(sum(trace_count), 0), coalesce(sum(span_count), 0), count(*) FILTER (WHERE trace_count > 0)
@@ -181,6 +190,10 @@ SELECT count(*) FROM scores;
 
 -- name: fact
 SELECT value FROM facts WHERE name = :name;
+
+-- name: metrics_facts
+-- From when on which histograms are there: clew.store.retention.
+SELECT name, value FROM facts WHERE name IN ('metrics_from_s:60', 'metrics_from_s:3600');
 
 -- name: put_fact
 INSERT OR REPLACE INTO facts (name, value) VALUES (:name, :value);

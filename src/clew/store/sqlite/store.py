@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
 import msgspec
 
 from clew.errors import BadFilter
-from clew.model import Batch, Kind
+from clew.model import Batch
 from clew.store import sql
-from clew.store.check import check_batch, check_latency
+from clew.store.check import check_batch
 from clew.store.chunks import ChunkCoder
-from clew.store.protocol import KeyRecord, Latency, Meanwhile, Page, StoredTrace, TraceFilter, Written
+from clew.store.latencies import Asked, LatencyReader, Tallied
+from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.ready import ReadyBatch, make_ready
+from clew.store.retention import KeptMetrics, kept_metrics
 from clew.store.sqlite.aside import Aside, ThreadAside
 from clew.store.sqlite.commit import Commit
-from clew.store.sqlite.graph_store import SqliteGraph
+from clew.store.sqlite.expiry import SqliteExpiry
 from clew.store.sqlite.listing import list_page
-from clew.store.sqlite.percentiles import read_latency
+from clew.store.sqlite.percentiles import read_tallies
 from clew.store.sqlite.reading import read_trace
 from clew.store.sqlite.rows import ROWS
+from clew.store.sqlite.snapshot import SqliteSnapshot
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
 _names = msgspec.json.Decoder(list[str])
 
 
-class SqliteStore(SqliteGraph):
+class SqliteStore(LatencyReader, SqliteExpiry):
     """A `clew.store.protocol.Store` in one file."""
 
     def __init__(self, path: str, *, read_only: bool = False, text_search: bool = True) -> None:
@@ -94,19 +98,13 @@ class SqliteStore(SqliteGraph):
         with self._readers.lend() as connection:
             return read_trace(connection, project, trace_id)
 
-    def latency(
-        self,
-        project: str,
-        *,
-        since_ns: int,
-        until_ns: int,
-        kind: Kind | None = None,
-        group_by: Sequence[str] = ("kind",),
-    ) -> list[Latency]:
-        """Give percentiles; see `clew.store.protocol.MetricsReader`."""
-        check_latency(since_ns=since_ns, until_ns=until_ns, group_by=group_by)
+    def _kept_metrics(self) -> KeptMetrics:
         with self._readers.lend() as connection:
-            return read_latency(connection, project, since_ns=since_ns, until_ns=until_ns, kind=kind, group_by=group_by)
+            return kept_metrics(dict(connection.execute(QUERIES["metrics_facts"])))
+
+    def _tallies(self, project: str, asked: Asked) -> Tallied:
+        with self._readers.lend() as connection:
+            return read_tallies(connection, project, asked)
 
     # Maintenance.
 
@@ -128,6 +126,12 @@ class SqliteStore(SqliteGraph):
             "text_search": self._text_search,
             "read_only": self._read_only,
         }
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteSnapshot]:
+        """Look at one moment; see `clew.store.snapshot`."""
+        with self._readers.lend() as connection:
+            yield SqliteSnapshot(connection)
 
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""
