@@ -11,7 +11,9 @@ from clew.testing.store_contract_halves import HalvesContract
 from clew.testing.store_contract_questions import LatencyQuestionsContract
 
 
-class TestMemory(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract):
+class TestMemory(
+    StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract
+):
     durable = False
 
     def open(self, folder: Path, *, text_search: bool = True) -> Store:

@@ -15,7 +15,9 @@ from clew.testing.store_contract_halves import HalvesContract
 from clew.testing.store_contract_questions import LatencyQuestionsContract
 
 
-class TestPostgres(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract):
+class TestPostgres(
+    StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract
+):
     @pytest.fixture(autouse=True)
     def _schema(self, postgres_schema):
         self._url = postgres_schema

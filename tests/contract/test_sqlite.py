@@ -15,7 +15,9 @@ from clew.testing.store_contract_halves import HalvesContract
 from clew.testing.store_contract_questions import LatencyQuestionsContract
 
 
-class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract):
+class TestSqlite(
+    StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract
+):
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
 

@@ -11,13 +11,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clew.query.filters import TraceQuery, parse_trace_query
-from clew.query.latency import latency
+from clew.query.latency import latency, latency_heat, latency_steps
 from clew.query.traces import list_traces, one_trace
 
 if TYPE_CHECKING:
     from clew.query.graph import GraphQuestions
 
-__all__ = ["GraphQuestions", "TraceQuery", "latency", "list_traces", "one_trace", "parse_trace_query"]
+__all__ = [
+    "GraphQuestions",
+    "TraceQuery",
+    "latency",
+    "latency_heat",
+    "latency_steps",
+    "list_traces",
+    "one_trace",
+    "parse_trace_query",
+]
 
 
 def __getattr__(name: str) -> Any:

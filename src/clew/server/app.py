@@ -24,7 +24,7 @@ from clew.errors import ClewError
 from clew.query.filters import TRACE_PARAMS
 from clew.query.graph_asking import QUESTIONS
 from clew.query.graph_params import EXPORT_PARAMS, REPEATED
-from clew.query.latency import LATENCY_PARAMS
+from clew.query.latency import HEAT_PARAMS, LATENCY_PARAMS, STEPS_PARAMS
 from clew.server import events, graph, login, reads, writes
 from clew.server.auth import Caller, Policy
 from clew.server.guard import Guard
@@ -68,6 +68,8 @@ def table(page: Page) -> tuple[Row, ...]:
         # Reading.
         Row("GET", "/api/v1/admin/traces/", reads.traces, Policy.READ, TRACE_PARAMS),
         Row("GET", "/api/v1/admin/traces/metrics/latency", reads.latency, Policy.READ, LATENCY_PARAMS),
+        Row("GET", "/api/v1/admin/traces/metrics/latency/steps", reads.latency_steps, Policy.READ, STEPS_PARAMS),
+        Row("GET", "/api/v1/admin/traces/metrics/latency/heat", reads.latency_heat, Policy.READ, HEAT_PARAMS),
         Row("GET", "/api/v1/admin/traces/{trace_id}", reads.trace, Policy.READ, PROJECT),
         Row("GET", "/api/v1/admin/projects", reads.projects, Policy.READ, {}),
         Row("GET", "/api/v1/admin/stats", reads.stats, Policy.ADMIN, {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -10,8 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from clew import query
 from clew.errors import ClewError
-from clew.query.filters import only_known, optional, text_of
-from clew.query.latency import parse_latency_query
+from clew.query.filters import Params, only_known, optional, text_of
+from clew.query.latency import LatencyQuery, parse_heat_query, parse_latency_query, parse_steps_query
 from clew.server import meter
 from clew.server.auth import ALL_PROJECTS, Caller
 from clew.server.problem import NotFound, answer
@@ -37,10 +38,17 @@ async def trace(request: Request, caller: Caller) -> Response:
 
 async def latency(request: Request, caller: Caller) -> Response:
     """p50, p95 and p99 of each operation, from histograms over all traffic."""
-    runtime = _runtime(request)
-    wanted = parse_latency_query(request.query_params.multi_items())
-    wanted = wanted._replace(project=caller.project_for(request.query_params.get("project")))
-    return json_answer(await runtime.read(lambda: query.latency(runtime.store, wanted, now_ns=time.time_ns())))
+    return await _latencies(request, caller, parse_latency_query, query.latency)
+
+
+async def latency_steps(request: Request, caller: Caller) -> Response:
+    """The same over time: a step after the other."""
+    return await _latencies(request, caller, parse_steps_query, query.latency_steps)
+
+
+async def latency_heat(request: Request, caller: Caller) -> Response:
+    """How many spans took how long, over time: counts by step and by row of durations."""
+    return await _latencies(request, caller, parse_heat_query, query.latency_heat)
 
 
 async def projects(request: Request, caller: Caller) -> Response:
@@ -90,6 +98,15 @@ async def metrics(request: Request, _: Caller) -> Response:
     sizes = runtime.graphs.sizes()
     text = runtime.meter.text(runtime.batcher.stats(), {"nodes": sizes.nodes, "edges": sizes.edges})
     return Response(text, headers={"content-type": meter.CONTENT_TYPE})
+
+
+async def _latencies(
+    request: Request, caller: Caller, parse: Callable[[Params], LatencyQuery], ask: Callable[..., dict[str, Any]]
+) -> Response:
+    runtime = _runtime(request)
+    wanted = parse(request.query_params.multi_items())
+    wanted = wanted._replace(project=caller.project_for(request.query_params.get("project")))
+    return await runtime.read(lambda: json_answer(ask(runtime.store, wanted, now_ns=time.time_ns())))
 
 
 def _encode_trace(runtime: Runtime, project: str, trace_id: str) -> Response:

@@ -179,7 +179,7 @@ class LatencyReader:
         return heat(asked, buckets, rows_per_doubling)
 
 
-def question(
+def question(  # noqa: PLR0917
     since_ns: int,
     until_ns: int,
     kind: Kind | None,

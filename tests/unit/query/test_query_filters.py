@@ -20,7 +20,7 @@ from clew.query.filters import (
     parse_trace_query,
     time_of,
 )
-from clew.query.latency import LATENCY_PARAMS, parse_latency_query
+from clew.query.latency import LATENCY_PARAMS, parse_heat_query, parse_latency_query, parse_steps_query
 from clew.query.rows import iso
 from clew.store.protocol import TraceFilter
 
@@ -179,7 +179,10 @@ def test_no_query_string_breaks_the_parser(params):
 
 def test_latency_is_asked_for_a_week_by_kind_if_nothing_is_said():
     """The question of the first screen."""
-    assert parse_latency_query([]) == ("default", None, 7 * 86_400 * SECOND_NS, ("kind",))
+    asked = parse_latency_query([])
+    assert (asked.project, asked.kind, asked.group_by) == ("default", None, ("kind",))
+    week_ns = 7 * 86_400 * SECOND_NS
+    assert asked.window(2 * week_ns) == (week_ns, 2 * week_ns)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -204,7 +207,10 @@ def test_groups_are_read_in_any_order_and_given_in_ours():
         ("operation_type", "LLM-ISH"),
         ("group_by", "kind,colour"),
         ("group_by", ","),
-        ("from", "0"),
+        ("quantiles", "p99"),
+        ("quantiles", "0.5,,0.9"),
+        ("step", "hour"),
+        ("from", "yesterday"),
     ],
 )
 def test_a_latency_question_that_makes_no_sense_is_refused(name, value):
@@ -218,3 +224,51 @@ def test_no_query_string_breaks_the_latency_parser(params):
     """Whatever comes is a query or a BadFilter."""
     with suppress(BadFilter):
         assert parse_latency_query(params).lookback_ns > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "step_s"),
+    [
+        ("minute", 60),
+        ("hour", 3600),
+        ("Day", 86_400),
+        ("5m", 300),
+        ("6 h", 21_600),
+        ("7d", 604_800),
+        ("2 days", 172_800),
+    ],
+)
+def test_a_step_is_read_in_each_way_that_people_write_it(text, step_s):
+    """Seconds are none of them: nothing finer than a minute is counted."""
+    assert parse_steps_query([("step", text)]).step_s == step_s
+
+
+@pytest.mark.parametrize("text", ["second", "5", "5s", "1.5h", "-1h", "hourly", "9" * 40 + "m", "m5"])
+def test_a_step_that_is_none_is_refused(text):
+    """A number alone might be meant as seconds or as minutes."""
+    with pytest.raises(BadFilter, match="step"):
+        parse_steps_query([("step", text)])
+
+
+@pytest.mark.parametrize(
+    ("days", "step_s"), [("0.01", 60), ("1", 900), ("7", 10_800), ("90", 86_400), ("3660", 2_419_200)]
+)
+def test_without_a_step_there_are_as_many_as_can_be_drawn(days, step_s):
+    """The step is chosen from lengths that people know."""
+    asked = parse_heat_query([("lookback_days", days)])
+    window = asked.window(4_000 * 86_400 * SECOND_NS)
+    assert asked.step(*window) == step_s
+
+
+def test_a_window_is_said_in_one_way():
+    """`from` and `lookback_days` both say where it begins; a window ahead of now has no end."""
+    with pytest.raises(BadFilter, match="lookback_days"):
+        parse_latency_query([("from", "10"), ("lookback_days", "1")])
+    with pytest.raises(BadFilter, match="before it begins"):
+        parse_latency_query([("from", "10"), ("to", "9")]).window(SECOND_NS)
+    assert parse_latency_query([("from", "1"), ("to", "9")]).window(SECOND_NS) == (SECOND_NS, 9 * SECOND_NS)
+
+
+def test_quantiles_are_read_once_each():
+    """In the order in which they were asked for."""
+    assert parse_latency_query([("quantiles", "0.9, 0.5,0.9,1")]).quantiles == (0.9, 0.5, 1.0)
