@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+import clickhouse_server
 import postgres_server
 import pytest
 
@@ -47,3 +48,26 @@ def postgres_schema(postgres: postgres_server.PostgresServer) -> Iterator[str]:
     yield f"{postgres.url}?options=-csearch_path%3D{name}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[clickhouse_server.ClickhouseServer]:
+    """Give a real ClickHouse. Whoever kills it starts it again."""
+    library = clickhouse_server.library()
+    if library is None:
+        pytest.skip(clickhouse_server.NO_LIBRARY)
+    server = clickhouse_server.ClickhouseServer(library)
+    yield server
+    server.remove()
+
+
+_databases = itertools.count()
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse: clickhouse_server.ClickhouseServer) -> Iterator[str]:
+    """Give the URL of an empty database, dropped afterwards."""
+    name = f"test_{next(_databases)}"
+    clickhouse.ask(f"CREATE DATABASE {name}")
+    yield f"{clickhouse.url}/{name}"
+    clickhouse.ask(f"DROP DATABASE {name}")

@@ -13,7 +13,10 @@ from clew.store.url import shown
 __all__ = ["Store", "open_store"]
 
 _SETTING = "CLEW_STORE"
-_KNOWN = "use sqlite:///relative.db, sqlite:////absolute/path.db, postgresql://user@host/database or memory:"
+_KNOWN = (
+    "use sqlite:///relative.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
+    "clickhouse://user@host:8123/database or memory:"
+)
 
 
 def open_store(url: str, *, read_only: bool = False, text_search: bool = True) -> Store:
@@ -32,6 +35,8 @@ def open_store(url: str, *, read_only: bool = False, text_search: bool = True) -
     scheme, separator, rest = url.partition("://")
     if scheme in ("postgresql", "postgres") and separator:
         return _open_postgres(url, read_only=read_only, text_search=text_search)
+    if scheme == "clickhouse" and separator:
+        return _open_clickhouse(url, read_only=read_only, text_search=text_search)
     if scheme != "sqlite" or not separator:
         raise ConfigError(_SETTING, f"{shown(url)!r} names no store; {_KNOWN}")
     return _open_sqlite(url, rest, read_only=read_only, text_search=text_search)
@@ -56,3 +61,13 @@ def _open_postgres(url: str, *, read_only: bool, text_search: bool) -> Store:
             _SETTING, f"the PostgreSQL store needs psycopg ({error}); pip install 'clew[postgres]'"
         ) from None
     return PostgresStore(url, read_only=read_only, text_search=text_search)
+
+
+def _open_clickhouse(url: str, *, read_only: bool, text_search: bool) -> Store:
+    try:
+        from clew.store.clickhouse import ClickhouseStore
+    except ImportError as error:
+        raise ConfigError(
+            _SETTING, f"the ClickHouse store needs clickhouse-connect ({error}); pip install 'clew[clickhouse]'"
+        ) from None
+    return ClickhouseStore(url, read_only=read_only, text_search=text_search)

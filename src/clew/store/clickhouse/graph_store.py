@@ -1,0 +1,4 @@
+from __future__ import annotations
+from clew.store.clickhouse.database import ClickhouseDatabase
+class ClickhouseGraph(ClickhouseDatabase):
+    """later"""

@@ -1,0 +1,34 @@
+"""What latencies are made of, summed by the server from the tallies of traces and of deltas."""
+
+from __future__ import annotations
+
+from clew.model.tally import Sums, Tally
+from clew.store.clickhouse.connect import Servers, hexed
+from clew.store.latencies import Asked, Tallied
+from clew.store.tally import MINUTE_S, Operation
+
+
+def read_tallies(servers: Servers, project: str, asked: Asked) -> Tallied:
+    """Sum up what `LatencyReader` asks for."""
+    rows = servers.rows(
+        "tallies",
+        project=hexed(project),
+        from_minute=asked.from_s // MINUTE_S,
+        to_minute=-(-asked.to_s // MINUTE_S),
+        kind=asked.kind or "",
+        name=hexed(asked.name or ""),
+        model=hexed(asked.model or ""),
+        step_s=asked.step_s or 0,
+        **{f"by_{name}": int(name in asked.group_by) for name in ("kind", "name", "model")},
+    )
+    tallied: Tallied = {}
+    for step_s, kind, name, model, *sums, (buckets, counts) in rows:
+        tally = Tally()
+        tally.add_sums(Sums(*sums))
+        tally.buckets = dict(zip(buckets, counts, strict=True))
+        tallied[step_s, Operation(_told(kind), _told(name), _told(model))] = tally  # type: ignore[arg-type]
+    return tallied
+
+
+def _told(text: bytes | str) -> str:
+    return text.decode() if isinstance(text, bytes) else text

@@ -1,0 +1,111 @@
+"""
+What is stored of traces, folded from their pieces.
+
+Pieces are folded in one order, whoever folds them: by place, which grows with what a writer had seen,
+and by id where two writers wrote at once. So all make the same of the same pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date
+from typing import NamedTuple
+
+from clew.model import Score, Span
+from clew.model.halves import keep
+from clew.store.chunks import ChunkCoder
+from clew.store.clickhouse.connect import Servers, wanted
+from clew.store.clickhouse.rows import read_scores
+
+TraceKey = tuple[str, bytes]
+"""Project and trace id."""
+
+
+class Piece(NamedTuple):
+    """What one commit brought of one trace."""
+
+    piece: int
+    place: int
+    day: date
+    span_count: int
+    score_count: int
+    spans: bytes
+    scores: bytes
+
+
+class Row(NamedTuple):
+    """A trace's row: of which pieces it was made."""
+
+    version: int
+    mark: int
+    pieces: frozenset[int]
+    day: date
+
+
+class Folded:
+    """All of a trace."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, Span] = {}
+        self.scores: dict[tuple[str | None, str, str], Score] = {}
+
+    def add_score(self, score: Score) -> bool:
+        """Take *score* in, unless a later one of its name is there; False if it changes nothing."""
+        name = score.span_id, score.name, score.source
+        have = self.scores.get(name)
+        if have is not None and (score.at_ns < have.at_ns or score == have):
+            return False
+        self.scores[name] = score
+        return True
+
+
+class Stored(NamedTuple):
+    """What is there of one trace."""
+
+    row: Row | None
+    """None: it is not there yet, but for pieces that came before it, or whose write was broken off."""
+    pieces: list[Piece]
+
+    @property
+    def mark(self) -> int:
+        """How many pieces brought spans."""
+        return sum(piece.span_count > 0 for piece in self.pieces)
+
+
+def read_rows(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, Row]:
+    """Read the rows of some traces."""
+    found = servers.rows("rows_of_traces", data=wanted(keys)) if keys else []
+    return {
+        (project.decode(), trace_id): Row(version, mark, frozenset(pieces), day)
+        for project, trace_id, version, mark, pieces, day in found
+    }
+
+
+def read_pieces(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, list[Piece]]:
+    """Read all pieces of some traces, in order."""
+    read: dict[TraceKey, list[Piece]] = {}
+    for project, trace_id, *piece in servers.rows("pieces_of_traces", data=wanted(keys)) if keys else ():
+        read.setdefault((project.decode(), trace_id), []).append(Piece(*piece))
+    return read
+
+
+def read_stored(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, Stored]:
+    """Read what is there of some traces: the rows first, so that all their pieces are among those read then."""
+    rows = read_rows(servers, keys)
+    return {key: Stored(rows.get(key), pieces) for key, pieces in read_pieces(servers, keys).items()}
+
+
+def fold(pieces: Iterable[Piece], coder: ChunkCoder) -> Folded:
+    """Put together what *pieces* say, in their order."""
+    folded = Folded()
+    for piece in pieces:
+        for span in coder.unpack(piece.spans) if piece.spans else ():
+            keep(span, folded.spans)
+        for score in read_scores(piece.scores) if piece.scores else ():
+            folded.add_score(score)
+    return folded
+
+
+def only(pieces: Iterable[Piece], of: Collection[int]) -> list[Piece]:
+    """Of *pieces* those of these ids."""
+    return [piece for piece in pieces if piece.piece in of]

@@ -1,0 +1,18 @@
+"""ClickHouse keeps the contract of a store. What is its own is in tests/unit/store/ and test_clickhouse_cluster."""
+
+from pathlib import Path
+
+import pytest
+
+from clew.store import Store, open_store
+from clew.testing.store_contract import StoreContract
+from clew.testing.store_contract_halves import HalvesContract
+
+
+class TestClickhouse(StoreContract, HalvesContract):
+    @pytest.fixture(autouse=True)
+    def _database(self, clickhouse_database):
+        self._url = clickhouse_database
+
+    def open(self, folder: Path, *, text_search: bool = True) -> Store:
+        return open_store(self._url, text_search=text_search)
