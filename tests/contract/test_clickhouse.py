@@ -6,10 +6,13 @@ import pytest
 
 from clew.store import Store, open_store
 from clew.testing.store_contract import StoreContract
+from clew.testing.store_contract_choices import ChoicesContract
+from clew.testing.store_contract_deltas import DeltasContract
+from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
 
 
-class TestClickhouse(StoreContract, HalvesContract):
+class TestClickhouse(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
     @pytest.fixture(autouse=True)
     def _database(self, clickhouse_database):
         self._url = clickhouse_database

@@ -25,7 +25,7 @@ class ClickhouseKeys(ClickhouseDatabase):
 
     def add_key(self, key: KeyRecord) -> None:
         """Keep a key; the same hash again replaces it."""
-        self._write_alone(lambda: self._put([key], gone=False))
+        self._write_alone(lambda: self._put_keys([key], gone=False))
 
     def find_key(self, key_hash: str) -> KeyRecord | None:
         """Give the key of that hash."""
@@ -41,7 +41,7 @@ class ClickhouseKeys(ClickhouseDatabase):
 
         def remove() -> int:
             found = [key for key in map(_key, self._all()) if key_hash_prefix and key.key_hash.startswith(key_hash_prefix)]
-            self._put(found, gone=True)
+            self._put_keys(found, gone=True)
             return len(found)
 
         return self._write_alone(remove)
@@ -49,7 +49,7 @@ class ClickhouseKeys(ClickhouseDatabase):
     def _all(self) -> Rows:
         return self._servers.rows("keys")
 
-    def _put(self, keys: Sequence[KeyRecord], *, gone: bool) -> None:
+    def _put_keys(self, keys: Sequence[KeyRecord], *, gone: bool) -> None:
         if keys:
             version = int(self._servers.value("last_key") or 0) + 1
             rows = [

@@ -13,7 +13,6 @@ from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse import schema
 from clew.store.clickhouse.commit import Commit
 from clew.store.clickhouse.graph_store import ClickhouseGraph
-from clew.store.clickhouse.keys import ClickhouseKeys
 from clew.store.clickhouse.listing import list_page
 from clew.store.clickhouse.rows import ROWS
 from clew.store.clickhouse.tallies import read_tallies
@@ -23,7 +22,7 @@ from clew.store.protocol import Meanwhile, Page, StoredTrace, TraceFilter, Writt
 from clew.store.ready import ReadyBatch, make_ready
 
 
-class ClickhouseStore(LatencyReader, ClickhouseKeys, ClickhouseGraph):
+class ClickhouseStore(LatencyReader, ClickhouseGraph):
     """A `clew.store.protocol.Store` in one database of a ClickHouse server or cluster."""
 
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
