@@ -273,7 +273,7 @@ RETENTION_RULES: Setting[tuple[AgeRule, ...]] = Setting(
     "CLEW_RETENTION_RULES",
     _age_rules,
     (),
-    "Other ages for some: `flag:USER_NEGATIVE=180d,status:error=90d,project:demo=7d`; of those that match, the longest.",
+    "Other ages for some: `flag:USER_NEGATIVE=180d,status:error=90d,project:demo=7d`; of those that match the longest.",
 )
 RETENTION_BYTES: Setting[int | None] = Setting(
     "CLEW_RETENTION_BYTES",

@@ -39,6 +39,11 @@ def decode(text: str) -> Exemplars:
     return tuple([read_entry(entry) for entry in entries_of(text)])
 
 
+def without(text: str, trace_ids: Collection[str]) -> str:
+    """Leave certain traces out of hex."""
+    return "".join([entry for entry in entries_of(text) if entry[16:] not in trace_ids])
+
+
 def newest_entries(lists: Iterable[list[str]], *, most: int) -> Collection[str]:
     """Give the exemplars of all *lists*, each once; if there are very many, only the newest."""
     found = {entry for entries in lists for entry in entries}

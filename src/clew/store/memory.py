@@ -8,7 +8,7 @@ plainest way, so that other backends can be compared with it. Percentiles are ex
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ from clew.errors import BadFilter, StoreUnavailable
 from clew.model import Batch, Score, Span, TraceSummary, in_tree_order, summarise
 from clew.model.halves import keep
 from clew.store.check import check_batch, check_cursor, check_limit
+from clew.store.conditions import grouped, score_meets, span_has_tag, span_meets
 from clew.store.memory_expiry import MemoryExpiry
+from clew.store.memory_graph import TraceKey
 from clew.store.memory_snapshot import MemorySnapshot
 from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.text import check_words, text_of, words
@@ -78,7 +80,9 @@ class MemoryStore(MemoryExpiry):
             found = [
                 (summary, spans)
                 for (of, trace_id), spans in self._spans.items()
-                if of == project and _matches(summary := self._summary(project, trace_id), where)
+                if of == project
+                and _matches(summary := self._summary(project, trace_id), where)
+                and _holds(spans.values(), self._scores.get((of, trace_id), {}).values(), where)
             ]
         traces = [one for one, spans in found if wanted is None or wanted <= words(text_of(spans.values()))]
         traces.sort(key=_place, reverse=True)
@@ -187,12 +191,25 @@ def _copy(span: Span) -> Span:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(span), type=Span)
 
 
+def _holds(spans: Collection[Span], scores: Collection[Score], where: TraceFilter) -> bool:
+    return (
+        (not where.name or any(span.name == where.name for span in spans))
+        and all(any(span_has_tag(span, tag) for span in spans) for tag in where.tags)
+        and all(any(span_meets(span, group) for span in spans) for group in grouped(where.attributes))
+        and all(
+            any(score.name == name and score_meets(score.value, score.label, wanted) for score in scores)
+            for name, wanted in grouped(where.scores)
+        )
+    )
+
+
 def _place(summary: TraceSummary) -> tuple[int, str]:
     return summary.start_ns, summary.trace_id
 
 
 def _matches(summary: TraceSummary, where: TraceFilter) -> bool:
-    duration_ns = summary.duration_ns
+    duration_ns, cost_usd = summary.duration_ns, summary.cost_usd
+    tokens = summary.input_tokens + summary.output_tokens
     checks: Iterable[tuple[object, Callable[[], bool]]] = (
         (where.user_id or None, lambda: summary.user_id == where.user_id),
         (where.session_id or None, lambda: summary.session_id == where.session_id),
@@ -204,5 +221,9 @@ def _matches(summary: TraceSummary, where: TraceFilter) -> bool:
         (where.status, lambda: summary.status == where.status),
         (where.kind, lambda: where.kind in summary.kinds),
         (where.model or None, lambda: where.model in summary.models),
+        (where.min_tokens, lambda: tokens >= where.min_tokens),  # type: ignore[operator]
+        (where.max_tokens, lambda: tokens <= where.max_tokens),  # type: ignore[operator]
+        (where.min_cost_usd, lambda: cost_usd is not None and cost_usd >= where.min_cost_usd),  # type: ignore[operator]
+        (where.max_cost_usd, lambda: cost_usd is not None and cost_usd <= where.max_cost_usd),  # type: ignore[operator]
     )
     return all(check() for given, check in checks if given is not None)

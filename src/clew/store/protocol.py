@@ -11,7 +11,7 @@ What is promised of the execution graph stands in `graph_protocol`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -29,6 +29,7 @@ from clew.store.retention import Erased, Expiring, Gone, Place, Policy, Whom
 
 __all__ = [
     "Arm",
+    "Condition",
     "Erased",
     "Expiring",
     "Gone",
@@ -106,6 +107,19 @@ class SpanWriter(Protocol):
         """
 
 
+class Condition(msgspec.Struct, frozen=True):
+    """One thing that is asked of an attribute, or of a score: see `clew.store.conditions`."""
+
+    key: str
+    """The attribute's name, or the score's."""
+    op: Literal["has", "=", "!=", ">=", "<="] = "has"
+    value: str = ""
+    """
+    Equal are a text that is the same, a number that it reads as, and true or false in any case; of a
+    score also its label. Numbers alone are more or less. `!=` wants some other value, not none.
+    """
+
+
 class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     """What to list. None or empty means "any"; everything given must hold."""
 
@@ -128,6 +142,20 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     Every word of it occurs in the inputs, outputs, names or errors of the trace's spans, of long
     inputs and outputs in the first 20,000 characters: see `clew.store.text`.
     """
+    min_tokens: int | None = None
+    """The trace's input and output tokens together are at least so many."""
+    max_tokens: int | None = None
+    min_cost_usd: float | None = None
+    """The trace has a cost, and it is at least this."""
+    max_cost_usd: float | None = None
+    name: str | None = None
+    """The trace has a span of exactly this name."""
+    tags: tuple[str, ...] = ()
+    """Each is a tag of some span of the trace."""
+    attributes: tuple[Condition, ...] = ()
+    """Those on one key hold for one span of the trace, those on different keys perhaps for different spans."""
+    scores: tuple[Condition, ...] = ()
+    """Those of one name hold for one score of the trace, or of a span of it."""
 
 
 class Page(NamedTuple):
@@ -135,7 +163,12 @@ class Page(NamedTuple):
 
     traces: list[TraceSummary]
     next_cursor: tuple[int, str] | None
-    """(start_ns, trace_id) of the last trace shown, if there are more."""
+    """(start_ns, trace_id) of the last trace shown, or looked at, if there are more."""
+    unfinished: bool = False
+    """
+    What one page may cost came to its end before the page was full: there are fewer traces on it than
+    were asked for, perhaps none. The cursor goes on behind those that were looked through.
+    """
 
 
 class StoredTrace(NamedTuple):
@@ -154,6 +187,9 @@ class TraceReader(Protocol):
     ) -> Page:
         """
         Give at most *limit* traces, newest first, that come after the cursor *after*.
+
+        Where traces must be looked through one by one (for a span's name, a tag, an attribute or a
+        score), a page MAY be unfinished. Following its cursor to the end gives every trace once.
 
         Raises:
             BadFilter: this backend cannot answer the filter exactly (text search is off, or was

@@ -9,13 +9,14 @@ project shorter, and no rule takes away what another keeps.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 import msgspec
 
 from clew import config
 from clew.config import AgeRule
+from clew.errors import BadFilter
 from clew.model import Flag, Status
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -71,6 +72,18 @@ class Whom(msgspec.Struct, kw_only=True, frozen=True):
     trace_id: str | None = None
     project: str | None = None
     """Of this project only; None is all of them."""
+
+
+def check_whom(whom: Whom) -> None:
+    """
+    Refuse to erase nobody's traces, which could mean everybody's.
+
+    Raises:
+        BadFilter: none of user, session and trace is given, or more than one.
+    """
+    given = [value for value in (whom.user_id, whom.session_id, whom.trace_id) if value is not None]
+    if len(given) != 1 or not given[0]:
+        raise BadFilter("erase", "name one user, one session or one trace")
 
 
 class Erased(NamedTuple):
@@ -171,12 +184,13 @@ class KeptMetrics(NamedTuple):
 
     def widen(self, from_s: int, to_s: int) -> tuple[int, int]:
         """Widen a window in whole minutes to the hours or days that it has, where finer ones went."""
-        step_s = self._finest_s(from_s)
+        step_s = self.finest_s(from_s)
         from_s = from_s // step_s * step_s
-        step_s = self._finest_s(to_s - 1)
+        step_s = self.finest_s(to_s - 1)
         return from_s, -(-to_s // step_s) * step_s
 
-    def _finest_s(self, at_s: int) -> int:
+    def finest_s(self, at_s: int) -> int:
+        """Say of how many seconds the finest are that there are of a time."""
         return DAY_S if at_s < self.hours_from_s else HOUR_S if at_s < self.minutes_from_s else MINUTE_S
 
 
@@ -194,12 +208,3 @@ def unchanged(found: Expiring, flag: str, status: str, start_ns: int, spans: int
     """Whether a trace is still what it was when it was found; if not, its time may be another."""
     return (found.flag.value, found.status, found.start_ns, found.spans) == (flag, status, start_ns, spans)
 
-
-def share_of(spans: int, of_spans: int, of_bytes: int) -> int:
-    """About how many bytes some of a store's spans take."""
-    return of_bytes * spans // max(1, of_spans)
-
-
-def sum_of(parts: Sequence[Gone]) -> Gone:
-    """Add up."""
-    return Gone(sum(part.traces for part in parts), sum(part.spans for part in parts))

@@ -152,6 +152,18 @@ SELECT {columns} FROM traces
  ORDER BY start_ns DESC, trace_id DESC
  LIMIT %(limit)s;
 
+-- name: seqs_with_name
+-- Which of some traces have a span of a name.
+SELECT wanted.seq
+  FROM unnest(%(seqs)s::bigint[]) AS wanted (seq)
+  CROSS JOIN LATERAL (SELECT 1 FROM trace_spans WHERE trace_seq = wanted.seq AND name = %(name)s LIMIT 1) AS s;
+
+-- name: scores_with_name
+-- The scores of a name that some traces have.
+SELECT trace_id, value, label
+  FROM scores
+ WHERE project_id = %(project_id)s AND trace_id = ANY(%(trace_ids)s::bytea[]) AND name = %(name)s;
+
 -- name: trace
 SELECT t.seq, {columns}
   FROM traces AS t

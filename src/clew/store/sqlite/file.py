@@ -59,6 +59,16 @@ class SqliteFile:
             return done
 
     @contextmanager
+    def _exclusively(self) -> Iterator[apsw.Connection]:
+        """The connection that writes, outside a transaction."""
+        if self._read_only:
+            raise StoreUnavailable(f"the store {self._path} was opened to read only")
+        with self._lock, connect.translated(self._path):
+            connection = self._writer()
+            with self._forgotten_when_broken(connection):
+                yield connection
+
+    @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
         """A transaction that the block commits; rolled back if it raises."""
         if self._read_only:

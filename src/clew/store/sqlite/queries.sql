@@ -142,6 +142,20 @@ SELECT json_group_array(json_array(start_ns, lower(hex(trace_id)), seq))
          ORDER BY start_ns DESC, trace_id DESC
          LIMIT :limit);
 
+-- name: seqs_with_name
+-- Which of some traces (a JSON array of seq) have a span of a name.
+SELECT json_group_array(DISTINCT trace_seq)
+  FROM json_each(:seqs) AS wanted
+  CROSS JOIN trace_spans ON trace_seq = wanted.value
+ WHERE trace_spans.name = :name;
+
+-- name: scores_with_name
+-- The scores of a name that some traces (a JSON array of hex) have.
+SELECT json_group_array(json_array(lower(hex(trace_id)), scores.value, label))
+  FROM json_each(:trace_ids) AS wanted
+  CROSS JOIN scores ON scores.project_id = :project_id AND scores.trace_id = unhex(wanted.value)
+ WHERE scores.name = :name;
+
 -- name: trace
 SELECT seq, json_array({columns}) FROM traces WHERE project_id = :project_id AND trace_id = :trace_id;
 
