@@ -12,12 +12,10 @@ from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
-from clew.testing.store_contract_questions import LatencyQuestionsContract
+from clew.testing.store_contract_questions import QuestionsContract
 
 
-class TestPostgres(
-    StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract
-):
+class TestPostgres(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, QuestionsContract):
     @pytest.fixture(autouse=True)
     def _schema(self, postgres_schema):
         self._url = postgres_schema

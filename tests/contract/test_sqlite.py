@@ -12,12 +12,10 @@ from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
-from clew.testing.store_contract_questions import LatencyQuestionsContract
+from clew.testing.store_contract_questions import QuestionsContract
 
 
-class TestSqlite(
-    StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, LatencyQuestionsContract
-):
+class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, QuestionsContract):
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(f"sqlite:///{folder}/clew.db", text_search=text_search)
 

@@ -13,10 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clew.errors import BadFilter
-from clew.model import Span
-from clew.store.protocol import LatencyHeat, Store
+from clew.model import Score, Span
+from clew.store import sieve
+from clew.store.memory import MemoryStore
+from clew.store.protocol import Condition, LatencyHeat, Store, TraceFilter
 from clew.testing.store_contract import (
     DAY_NS,
     MINUTE_NS,
@@ -24,6 +28,8 @@ from clew.testing.store_contract import (
     START_NS,
     OpensStore,
     a_span,
+    a_trace_id,
+    ids,
     put,
 )
 
@@ -211,3 +217,279 @@ def _counted(heat: LatencyHeat, durations_ns: Sequence[int]) -> dict[tuple[int, 
         cell = at * 5 // 60, row
         counts[cell] = counts.get(cell, 0) + 1
     return counts
+
+
+KEYS = ("user_tier", "top_k", "ok", "tags", "a.b", "deep", "odd ' \" %_\x00\n", "__proto__", "ключ")
+VALUES: list[Any] = [
+    "gold", "Gold", "silver", "5", 5, 5.0, 12, -1, 0.25, True, False, None, "true", "", " ", "東京", "é",
+    "'; DROP TABLE traces;--",
+    ["gold", "new"], [3, 12], [], "gold, new", {"b": "gold"}, {"b": {"c": 5}}, 2**63 - 1, math.nan, b"gold", "x" * 300,
+]  # fmt: skip
+ASKED = (
+    "gold",
+    "5",
+    "12",
+    "0.25",
+    "5e0",
+    "true",
+    "FALSE",
+    "new",
+    "東京",
+    "",
+    " ",
+    "-1",
+    str(2**63 - 1),
+    "'; DROP TABLE traces;--",
+    "*",
+)
+
+
+def _attributes(draw: random.Random) -> dict[str, Any]:
+    keys = draw.sample([*KEYS, "a"], draw.randint(0, 4))
+    return {key: draw.choice(VALUES) for key in keys}
+
+
+def _population(seed: int) -> tuple[list[Span], list[Score]]:
+    """Some traces that differ in all that can be filtered on."""
+    draw = random.Random(seed)  # noqa: S311
+    spans, scores = [], []
+    for trace in range(40):
+        for number in range(draw.randint(1, 3)):
+            start_ns = START_NS + draw.randint(0, 9) * SECOND_NS
+            spans.append(
+                a_span(
+                    trace,
+                    number,
+                    name=draw.choice(["ask", "search", "ключ", "?"]),
+                    kind=draw.choice(["root", "generation", "tool"]),
+                    start_ns=start_ns,
+                    end_ns=start_ns + draw.choice([1, SECOND_NS]),
+                    user_id=draw.choice([None, "ana"]),
+                    status=draw.choice(["ok", "error"]),
+                    inputs=draw.choice(["Paris", "Lyon", None]),
+                    input_tokens=draw.choice([None, 0, 100, 2**62]),
+                    output_tokens=draw.choice([None, 7, 2**62]),
+                    cost_usd=draw.choice([None, 0.0, 0.1]),
+                    attributes=_attributes(draw),
+                    resource=draw.choice([{}, {"service.name": "shop", "user_tier": "gold"}]),
+                )
+            )
+        for _ in range(draw.randint(0, 3)):
+            label, name, value = draw.choice(["", "good"]), draw.choice(["rating", "fit"]), draw.randint(0, 5)
+            source = draw.choice(["user", "code"])
+            scores.append(
+                Score(trace_id=a_trace_id(trace), name=name, value=value, label=label, source=source, at_ns=1)
+            )
+    return spans, scores
+
+
+def _conditions(keys: Sequence[str], values: Sequence[str], bounds: Sequence[str]) -> st.SearchStrategy[Condition]:
+    key = st.sampled_from(keys)
+    return st.one_of(
+        st.builds(Condition, key),
+        st.builds(Condition, key, st.sampled_from(["=", "!="]), st.sampled_from(values)),
+        st.builds(Condition, key, st.sampled_from([">=", "<="]), st.sampled_from(bounds)),
+    )
+
+
+def _perhaps(values: Sequence[Any]) -> st.SearchStrategy[Any]:
+    return st.sampled_from([None, None, None, *values])
+
+
+_WHERE = st.builds(
+    TraceFilter,
+    user_id=_perhaps(["ana"]),
+    status=_perhaps(["error"]),
+    kind=_perhaps(["tool"]),
+    text=_perhaps(["Paris", "paris lyon"]),
+    min_tokens=_perhaps([0, 1, 107, 2**63]),
+    max_tokens=_perhaps([0, 107]),
+    min_cost_usd=_perhaps([0.0, 0.1, 0.15]),
+    max_cost_usd=_perhaps([0.0, 0.1]),
+    name=_perhaps(["ask", "ключ", "ASK"]),
+    tags=st.sampled_from([(), (), ("gold",), ("gold", "new"), ("x",)]),
+    attributes=st.lists(_conditions((*KEYS, "a", "a.b.c", "service.name"), ASKED, ("5", "0.25", "-1")), max_size=3).map(
+        tuple
+    ),
+    scores=st.lists(_conditions(("rating", "fit"), ("3", "good", "bad"), ("2", "4.5")), max_size=2).map(tuple),
+)
+
+
+class FilterQuestionsContract(OpensStore):
+    """Which traces every store finds, and how their pages follow each other."""
+
+    def test_any_filter_finds_what_the_plain_reference_finds(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Page by page, whatever a page holds and may cost: every trace once, in one order."""
+        spans, scores = _population(5)
+        reference = MemoryStore()
+        for each in (store, reference):
+            for at in range(0, len(spans), 9):
+                put(each, *spans[at : at + 9])
+            put(each, scores=scores)
+
+        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(_WHERE, st.sampled_from([1, 3, 50]), st.sampled_from([1, 7, 10_000]), st.sampled_from([1, 5]))
+        def check(where: TraceFilter, limit: int, most: int, at_once: int) -> None:
+            monkeypatch.setattr(sieve, "MOST_TRACES", most)
+            monkeypatch.setattr(sieve, "AT_ONCE", at_once)
+            assert _pages(store, where, limit) == ids(reference, where)
+
+        check()
+
+    def test_a_page_may_end_before_it_is_full_and_says_so(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What one page looks through has an end; nobody shall take that for the end of what there is."""
+        put(store, *(a_span(trace, start_ns=START_NS + trace, attributes={"tier": trace % 10}) for trace in range(40)))
+        monkeypatch.setattr(sieve, "MOST_TRACES", 16)
+        monkeypatch.setattr(sieve, "AT_ONCE", 4)
+        where = TraceFilter(attributes=(Condition("tier", "=", "2"),))
+        page = store.list_traces("default", where, limit=3)
+        if not page.unfinished:
+            pytest.skip("this store looks through as many as it likes")
+        assert [one.trace_id for one in page.traces] == [a_trace_id(32)]
+        assert page.next_cursor == (START_NS + 24, a_trace_id(24))
+        assert _pages(store, where, 3) == [a_trace_id(trace) for trace in (32, 22, 12, 2)]
+
+    def test_what_many_bytes_hold_is_looked_through_in_pieces(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A page of large traces must not hold up everybody else's."""
+        long = "word " * 2_000
+        put(store, *(a_span(trace, inputs=long, attributes={"tier": trace}) for trace in range(6)))
+        monkeypatch.setattr(sieve, "MOST_BYTES", 15_000)
+        monkeypatch.setattr(sieve, "AT_ONCE", 1)
+        assert _pages(store, TraceFilter(attributes=(Condition("tier", "<=", "1"),)), 5) == [
+            a_trace_id(1),
+            a_trace_id(0),
+        ]
+
+    def test_a_page_that_is_full_says_whether_there_are_more(self, store: Store) -> None:
+        """As without such a filter."""
+        put(store, *(a_span(trace, name="ask") for trace in range(3)))
+        where = TraceFilter(name="ask")
+        assert store.list_traces("default", where, limit=3)[1:] == (None, False)
+        assert store.list_traces("default", where, limit=2)[1:] == ((START_NS, a_trace_id(1)), False)
+
+    def test_conditions_on_one_key_are_met_by_one_span(self, store: Store) -> None:
+        """Between 5 and 9 is no trace with a 3 here and a 12 there; two keys may be met apart."""
+        put(store, a_span(0, 0, attributes={"k": 3, "tier": "gold"}), a_span(0, 1, attributes={"k": 12}))
+        put(store, a_span(1, 0, attributes={"k": 7}))
+        between = (Condition("k", ">=", "5"), Condition("k", "<=", "9"))
+        assert ids(store, TraceFilter(attributes=between)) == [a_trace_id(1)]
+        apart = (Condition("k", "=", "12"), Condition("tier", "=", "gold"))
+        assert ids(store, TraceFilter(attributes=apart)) == [a_trace_id(0)]
+
+    @pytest.mark.parametrize(
+        "odd", ["a'b", 'a"b', "%", "_", "$.a[0]", "\x00", "\ud800", "x" * 65_536, "🧵", "\\", "*", ""]
+    )
+    def test_odd_names_and_values_are_only_compared(self, store: Store, odd: str) -> None:
+        """They are bound or compared, and never part of a statement or a pattern."""
+        kept = odd.encode("utf-8", "replace").decode()
+        put(store, a_span(0, attributes={kept: "here"}), a_span(1, attributes={"here": kept}), a_span(2))
+        put(store, scores=[Score(trace_id=a_trace_id(0), name=kept, value=1, label=kept)])
+        put(store, a_span(3, name="other"))
+        found = [a_trace_id(0)] if kept == odd else []
+        assert ids(store, TraceFilter(attributes=(Condition(odd, "=", "here"),))) == found
+        assert ids(store, TraceFilter(attributes=(Condition("here", "=", odd),))) == ([a_trace_id(1)] if found else [])
+        assert ids(store, TraceFilter(attributes=(Condition("here", ">=", odd),))) == []
+        assert ids(store, TraceFilter(name=odd or None, tags=(odd,))) == []
+        if found:
+            assert ids(store, TraceFilter(scores=(Condition(odd, "=", odd),))) == found
+
+    def test_another_project_is_never_looked_through(self, store: Store) -> None:
+        """Nor are scores of the same trace id there."""
+        put(store, a_span(0, name="ask", attributes={"tier": "gold", "tags": ["new"]}), project="a")
+        put(store, a_span(0, name="no"), project="b", scores=[Score(trace_id=a_trace_id(0), name="fit", value=1)])
+        gold, fit = (Condition("tier", "=", "gold"),), (Condition("fit"),)
+        for where in (TraceFilter(name="ask"), TraceFilter(attributes=gold), TraceFilter(tags=("new",))):
+            assert ids(store, where, project="a") == [a_trace_id(0)]
+            assert ids(store, where, project="b") == ids(store, where, project="c") == []
+        assert ids(store, TraceFilter(scores=fit), project="a") == []
+        assert ids(store, TraceFilter(scores=fit), project="b") == [a_trace_id(0)]
+
+    def test_what_a_running_span_said_is_forgotten_when_it_ends(self, store: Store) -> None:
+        """An attribute that the finished span no longer has finds nothing."""
+        put(store, a_span(end_ns=None, attributes={"draft": 1}))
+        assert ids(store, TraceFilter(attributes=(Condition("draft"),))) == [a_trace_id(0)]
+        put(store, a_span(attributes={"final": 1}))
+        assert ids(store, TraceFilter(attributes=(Condition("draft"),))) == []
+        assert ids(store, TraceFilter(attributes=(Condition("final"),))) == [a_trace_id(0)]
+
+
+def _pages(store: Store, where: TraceFilter, limit: int) -> list[str]:
+    """Follow the cursors to the end."""
+    seen: list[str] = []
+    cursor = None
+    for _ in range(1_000):
+        page = store.list_traces("default", where, limit=limit, after=cursor)
+        assert len(page.traces) <= limit
+        assert len(page.traces) == limit or page.unfinished or page.next_cursor is None
+        seen += [one.trace_id for one in page.traces]
+        cursor = page.next_cursor
+        if cursor is None:
+            return seen
+    raise AssertionError("the pages have no end")
+
+
+WORDS = [
+    # German, accents, case.
+    (
+        "Die Straßenbahn fährt über die Brücke",
+        ["straßenbahn", "FÄHRT", "fahrt", "uber", "Brücke die"],
+        ["strassenbahn", "fähr"],
+    ),
+    ("Crème brûlée à la carte", ["creme", "BRULEE", "brûlée", "à la"], ["crem"]),
+    # Identifiers: what is no letter or digit ends a word.
+    (
+        "get_user_by_id(user.email, v2) -> HTTP404",
+        ["get_user_by_id", "user email", "v2", "http404", "by id"],
+        ["getuser", "404"],
+    ),
+    ("camelCase kebab-case C++ x86-64", ["camelcase", "kebab case", "c++", "x86", "64"], ["camel", "x8664"]),
+    # Chinese and Japanese: each character is a word; Korean and Cyrillic have spaces.
+    ("東京タワーはどこですか", ["東京", "京東", "タワー", "は"], ["大阪"]),
+    ("我想订一张机票", ["机票", "票"], ["酒店"]),
+    ("서울 타워 Привет Мир", ["서울", "타워", "привет", "МИР"], ["서", "прив"]),
+    # Emoji are no words; what stands beside them is.
+    ("thread🧵needle 👍🏽 ok", ["thread", "needle", "🧵 ok"], ["threadneedle"]),
+    # Punctuation, numbers, markup.
+    (
+        'say "no" (never!) 3.14 <b>bold</b> a@b.example',
+        ["no never", "3 14", "bold", "b example", '"no"'],
+        ["says", "nobold"],
+    ),
+    ("naïve ﬁancée № Ⅷ ½", ["naive"], ["nai"]),
+]
+
+
+class WordQuestionsContract(OpensStore):
+    """The same words are found in every store."""
+
+    @pytest.mark.parametrize(("text", "finds", "misses"), WORDS, ids=[text[:12] for text, *_ in WORDS])
+    def test_words_are_found_whole_without_case_and_accents(
+        self, store: Store, text: str, finds: list[str], misses: list[str]
+    ) -> None:
+        """Half a word finds nothing: there is no search by prefix."""
+        put(store, a_span(0, inputs=text), a_span(1, inputs="something else"))
+        for query in finds:
+            assert ids(store, TraceFilter(text=query)) == [a_trace_id(0)], query
+        for query in misses:
+            assert ids(store, TraceFilter(text=query)) == [], query
+
+    def test_words_of_many_traces_in_one_commit_are_told_apart(self, store: Store) -> None:
+        """However the words of a commit are kept together."""
+        put(
+            store,
+            *(a_span(trace, inputs=f"shared word{trace} {'even' if trace % 2 == 0 else 'odd'}") for trace in range(30)),
+        )
+        put(store, a_span(4, 1, outputs="late"))
+        assert len(ids(store, TraceFilter(text="shared"))) == 30
+        assert ids(store, TraceFilter(text="word7 ODD")) == [a_trace_id(7)]
+        assert ids(store, TraceFilter(text="word7 even")) == []
+        assert ids(store, TraceFilter(text="late word4")) == [a_trace_id(4)]
+        assert _pages(store, TraceFilter(text="shared even"), 4) == [a_trace_id(trace) for trace in range(28, -1, -2)]
+
+
+class QuestionsContract(LatencyQuestionsContract, FilterQuestionsContract, WordQuestionsContract):
+    """All of it."""

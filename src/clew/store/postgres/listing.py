@@ -7,18 +7,19 @@ the page does, so it walks the one that fits. Words are looked up by `search`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from clew.model import Flag
 from clew.store.check import check_cursor, check_limit
 from clew.store.columns import KIND_BITS, int64
-from clew.store.postgres.binary import findable
+from clew.store.postgres.binary import findable, told
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.rows import SUMMARY_COLUMNS, summary_of
 from clew.store.postgres.search import Search
 from clew.store.postgres.statements import Statements, load
 from clew.store.protocol import Page, TraceFilter
+from clew.store.sieve import Candidate, Cursor, Sieve, sift
 
 QUERIES = load("queries.sql")
 
@@ -26,6 +27,9 @@ WINDOWS = (256, 1_024, 4_096, 16_384)
 """How many of the newest traces are searched for words, at first and then; after that the index of all is asked."""
 
 _PLACE = "start_ns, trace_id, seq"
+
+_TOKENS = "input_tokens::numeric + output_tokens"
+"""Of absurd values the sum is over what a bigint holds."""
 
 
 class Query:
@@ -37,6 +41,10 @@ class Query:
         for term, name, value in _ranges(where):
             if value is not None:
                 self._add(term, name, int64(value))
+        if where.min_cost_usd is not None:
+            self._add("cost_usd >= %(min_cost_usd)s", "min_cost_usd", where.min_cost_usd)
+        if where.max_cost_usd is not None:
+            self._add("cost_usd <= %(max_cost_usd)s", "max_cost_usd", where.max_cost_usd)
         self._choices(where)
 
     def _choices(self, where: TraceFilter) -> None:
@@ -85,6 +93,8 @@ def _ranges(where: TraceFilter) -> list[tuple[str, str, int | None]]:
         ("start_ns < %(to_ns)s", "to_ns", where.to_ns),
         ("duration_ns >= %(min_duration_ns)s", "min_duration_ns", where.min_duration_ns),
         ("duration_ns <= %(max_duration_ns)s", "max_duration_ns", where.max_duration_ns),
+        (f"{_TOKENS} >= %(min_tokens)s", "min_tokens", where.min_tokens),
+        (f"{_TOKENS} <= %(max_tokens)s", "max_tokens", where.max_tokens),
     ]
 
 
@@ -99,6 +109,8 @@ def list_page(
     project_id = Statements(connection, QUERIES).value("project_id", project=findable(project))
     if project_id is None:
         return Page([], None)
+    if Sieve.is_needed(where):
+        return _sifted_page(connection, project, project_id, where, search, limit=limit, after=after)
     query = Query(project_id, where)
     if after is not None:
         query.after(after)
@@ -107,6 +119,62 @@ def list_page(
     rows = query.run(connection, SUMMARY_COLUMNS, limit=limit + 1)
     traces = [summary_of(project, row) for row in rows[:limit]]
     return Page(traces, (traces[-1].start_ns, traces[-1].trace_id) if len(rows) > limit else None)
+
+
+def _sifted_page(
+    connection: Connection,
+    project: str,
+    project_id: int,
+    where: TraceFilter,
+    search: Search | None,
+    *,
+    limit: int,
+    after: Cursor | None,
+) -> Page:
+    """A page for what no index answers."""
+
+    def candidates(behind: Cursor | None, wanted: int) -> list[Candidate]:
+        query = Query(project_id, where)
+        if behind is not None:
+            query.after(behind)
+        if search is not None:
+            query.only(_with_words(connection, project_id, where, behind, search, wanted=wanted))
+        rows = query.run(connection, _PLACE, limit=wanted)
+        return [Candidate(start_ns, trace_id.hex(), seq) for start_ns, trace_id, seq in rows]
+
+    sifted = sift(where, candidates, PostgresLooks(connection, project_id), limit=limit, after=after)
+    query = Query(project_id, where)
+    query.only([each.seq for each in sifted.found])
+    rows = query.run(connection, SUMMARY_COLUMNS, limit=limit) if sifted.found else []
+    return Page([summary_of(project, row) for row in rows], sifted.next_cursor, sifted.unfinished)
+
+
+class PostgresLooks:
+    """What is looked up of candidates: `clew.store.sieve.Looks`."""
+
+    def __init__(self, connection: Connection, project_id: int) -> None:
+        self._sql = Statements(connection, QUERIES)
+        self._project_id = project_id
+
+    def with_name(self, candidates: Sequence[Candidate], name: str) -> set[int]:
+        """Give the seqs of those that have a span of this name."""
+        rows = self._sql.rows("seqs_with_name", seqs=_seqs_of(candidates), name=findable(name))
+        return {seq for (seq,) in rows}
+
+    def scores(self, candidates: Sequence[Candidate], name: str) -> Iterator[tuple[str, float, str]]:
+        """Give (trace id, value, label) of their scores of this name."""
+        trace_ids = [bytes.fromhex(each.trace_id) for each in candidates]
+        rows = self._sql.rows("scores_with_name", project_id=self._project_id, trace_ids=trace_ids, name=findable(name))
+        for trace_id, value, label in rows:
+            yield trace_id.hex(), value, told(label)
+
+    def chunks(self, candidates: Sequence[Candidate]) -> Iterator[Any]:
+        """Give (chunk id, chunk) of all their chunks."""
+        return self._sql.stream("chunks", seqs=_seqs_of(candidates))
+
+
+def _seqs_of(candidates: Sequence[Candidate]) -> list[int]:
+    return sorted(each.seq for each in candidates)
 
 
 def _with_words(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clew.store import sql
@@ -40,6 +40,11 @@ class Statements:
     def rows(self, name: str, /, **values: Any) -> list[tuple[Any, ...]]:
         """Run a named statement; its rows."""
         return self._connection.execute(self._queries[name], values, binary=True).fetchall()
+
+    def stream(self, name: str, /, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """Run a named statement; its rows one by one, so that large ones are not held together."""
+        with self._connection.cursor(binary=True) as cursor:
+            yield from cursor.stream(self._queries[name], values)
 
     def each(self, name: str, values: Sequence[Mapping[str, Any]]) -> None:
         """Run a named statement for each of *values*."""

@@ -8,7 +8,7 @@ else that is cheap to check inside that index. Words are looked up by `search`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -20,6 +20,7 @@ from clew.store import sql
 from clew.store.check import check_cursor, check_limit
 from clew.store.columns import KIND_BITS, int64
 from clew.store.protocol import Page, TraceFilter
+from clew.store.sieve import Candidate, Cursor, Sieve, sift
 from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow, model_pattern
 from clew.store.sqlite.search import Search, storable
 
@@ -29,7 +30,9 @@ WINDOWS = (256, 1_024, 4_096)
 """How many of the newest traces are searched for common words, at first, then, and at last."""
 
 _rows = msgspec.json.Decoder(list[SummaryRow])
-_candidates = msgspec.json.Decoder(list[tuple[int, str, int]])
+_candidates = msgspec.json.Decoder(list[Candidate])
+_seqs = msgspec.json.Decoder(set[int])
+_scores = msgspec.json.Decoder(list[tuple[str, float, str]])
 _json = msgspec.json.Encoder()
 
 
@@ -49,9 +52,15 @@ class Query:
             ("start_ns < :to_ns", where.to_ns),
             ("duration_ns >= :min_duration_ns", where.min_duration_ns),
             ("duration_ns <= :max_duration_ns", where.max_duration_ns),
+            ("input_tokens + output_tokens >= :min_tokens", where.min_tokens),
+            ("input_tokens + output_tokens <= :max_tokens", where.max_tokens),
         ):
             if value is not None:
                 self._add(term, int64(value))
+        if where.min_cost_usd is not None:
+            self._add("cost_usd >= :min_cost_usd", where.min_cost_usd)
+        if where.max_cost_usd is not None:
+            self._add("cost_usd <= :max_cost_usd", where.max_cost_usd)
 
     def _choices(self, where: TraceFilter) -> None:
         """The last index named leads, so the most selective comes last."""
@@ -124,6 +133,8 @@ def list_page(
     project_id = connection.execute(QUERIES["project_id"], {"project": storable(project)}).get
     if project_id is None:
         return Page([], None)
+    if Sieve.is_needed(where):
+        return _sifted_page(connection, project, project_id, where, search, limit=limit, after=after)
     query = Query(project_id, where)
     if after is not None:
         query.after(after)
@@ -133,6 +144,61 @@ def list_page(
     rows.sort(key=lambda row: (row.start_ns, row.trace_id), reverse=True)
     traces = [row.summary(project) for row in rows[:limit]]
     return Page(traces, (traces[-1].start_ns, traces[-1].trace_id) if len(rows) > limit else None)
+
+
+def _sifted_page(
+    connection: apsw.Connection,
+    project: str,
+    project_id: int,
+    where: TraceFilter,
+    search: Search | None,
+    *,
+    limit: int,
+    after: Cursor | None,
+) -> Page:
+    """A page for what no index answers."""
+
+    def candidates(behind: Cursor | None, wanted: int) -> list[Candidate]:
+        query = Query(project_id, where)
+        if behind is not None:
+            query.after(behind)
+        if search is not None:
+            query.only(_with_words(connection, query, search, wanted=wanted))
+        return sorted(_candidates.decode(query.run(connection, "list_candidates", limit=wanted)), reverse=True)
+
+    sifted = sift(where, candidates, SqliteLooks(connection, project_id), limit=limit, after=after)
+    query = Query(project_id, where)
+    query.only([each.seq for each in sifted.found])
+    rows = _rows.decode(query.run(connection, "list_traces", limit=limit))
+    rows.sort(key=lambda row: (row.start_ns, row.trace_id), reverse=True)
+    return Page([row.summary(project) for row in rows], sifted.next_cursor, sifted.unfinished)
+
+
+class SqliteLooks:
+    """What is looked up of candidates: `clew.store.sieve.Looks`."""
+
+    def __init__(self, connection: apsw.Connection, project_id: int) -> None:
+        self._connection = connection
+        self._project_id = project_id
+
+    def with_name(self, candidates: Sequence[Candidate], name: str) -> set[int]:
+        """Give the seqs of those that have a span of this name."""
+        values = {"seqs": _seqs_of(candidates), "name": storable(name)}
+        return _seqs.decode(self._connection.execute(QUERIES["seqs_with_name"], values).get)
+
+    def scores(self, candidates: Sequence[Candidate], name: str) -> list[tuple[str, float, str]]:
+        """Give (trace id, value, label) of their scores of this name."""
+        trace_ids = _json.encode([each.trace_id for each in candidates]).decode()
+        values = {"project_id": self._project_id, "trace_ids": trace_ids, "name": storable(name)}
+        return _scores.decode(self._connection.execute(QUERIES["scores_with_name"], values).get)
+
+    def chunks(self, candidates: Sequence[Candidate]) -> Iterable[tuple[int, bytes]]:
+        """Give (chunk id, chunk) of all their chunks."""
+        return self._connection.execute(QUERIES["chunks"], {"seqs": _seqs_of(candidates)})
+
+
+def _seqs_of(candidates: Sequence[Candidate]) -> str:
+    return _json.encode(sorted(each.seq for each in candidates)).decode()
 
 
 def _with_words(connection: apsw.Connection, query: Query, search: Search, *, wanted: int) -> set[int]:
