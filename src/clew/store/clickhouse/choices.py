@@ -88,7 +88,7 @@ class ClickhouseChoices(ClickhouseKeys):
     def open_suggestions(self, project: str, trace_ids: Sequence[str]) -> list[SuggestionRecord]:
         """Give those of these traces whose outcome is not known, oldest first."""
         terms = "project = unhex({project:String}) AND state = 0 AND has({trace_ids:Array(String)}, hex(trace_id))"
-        found = self._suggestions(terms, project=hexed(project), trace_ids=[hexed(each).upper() for each in trace_ids])
+        found = self._suggestions(terms, {"project": hexed(project), "trace_ids": _hexed(trace_ids)})
         return _oldest_first(record for _, record in found)
 
     def score_suggestions(self, records: Sequence[SuggestionRecord]) -> None:
@@ -111,7 +111,7 @@ class ClickhouseChoices(ClickhouseKeys):
         """Close, without an outcome, what was suggested before; gives how many there were."""
 
         def close() -> int:
-            old = self._suggestions("state = 0 AND at_ns < {before_ns:Int64}", before_ns=int64(before_ns))
+            old = self._suggestions("state = 0 AND at_ns < {before_ns:Int64}", {"before_ns": int64(before_ns)})
             self._put([(_CLOSED, record) for _, record in old])
             return len(old)
 
@@ -119,17 +119,18 @@ class ClickhouseChoices(ClickhouseKeys):
 
     def suggestion_records(self, project: str, question: str, since_ns: int) -> list[SuggestionRecord]:
         """Give what was suggested since then, oldest first, scored or not."""
-        terms = "project = unhex({project:String}) AND question = unhex({question:String}) AND at_ns >= {since_ns:Int64}"
+        terms = "project = unhex({project:String}) AND question = unhex({question:String})"
+        terms += " AND at_ns >= {since_ns:Int64}"
         asked = {"project": hexed(project), "question": hexed(question), "since_ns": int64(since_ns)}
-        return _oldest_first(record for _, record in self._suggestions(terms, **asked))
+        return _oldest_first(record for _, record in self._suggestions(terms, asked))
 
     def _states(self, project: str, ids: Sequence[str]) -> dict[str, tuple[int, SuggestionRecord]]:
         terms = "project = unhex({project:String}) AND has({ids:Array(String)}, hex(suggestion_id))"
-        found = self._suggestions(terms, project=hexed(project), ids=[hexed(each).upper() for each in ids])
+        found = self._suggestions(terms, {"project": hexed(project), "ids": _hexed(ids)})
         return {record.suggestion_id: (state, record) for state, record in found}
 
-    def _suggestions(self, terms: str, **values: Any) -> list[tuple[int, SuggestionRecord]]:
-        rows = self._servers.rows("suggestions", terms=terms, **values)
+    def _suggestions(self, terms: str, values: Mapping[str, Any]) -> list[tuple[int, SuggestionRecord]]:
+        rows = self._servers.rows("suggestions", values, terms=terms)
         return [(state, _record(body)) for _, state, body in rows]
 
     def _put(self, records: Sequence[tuple[int, SuggestionRecord]]) -> None:
@@ -139,6 +140,11 @@ class ClickhouseChoices(ClickhouseKeys):
         ]
         if rows:
             self._servers.insert("clew_suggestions", _SUGGESTIONS, list(zip(*rows, strict=True)))
+
+
+def _hexed(texts: Iterable[str]) -> list[str]:
+    """As `hex` of ClickHouse gives them."""
+    return [hexed(text).upper() for text in texts]
 
 
 def _with_outcome(kept: SuggestionRecord, scored: SuggestionRecord) -> SuggestionRecord:

@@ -48,6 +48,9 @@ _WRONG = {81: "make it with CREATE DATABASE, or name another in the URL", 192: "
 
 _CORRECT_LOGIN = "correct user and password in the URL"
 
+_AS_BYTES = {"String": "bytes"}
+"""Texts may be any bytes; each is read where it is known what it is."""
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -98,17 +101,20 @@ class Servers:
         if client is not None:
             client.close()
 
-    def rows(self, name: str, /, *, data: ExternalData | None = None, terms: str = "", **values: Any) -> Rows:
+    def rows(
+        self, name: str, values: Mapping[str, Any] | None = None, *, data: ExternalData | None = None, terms: str = ""
+    ) -> Rows:
         """Run a named query; its rows, with texts as bytes."""
         statement = QUERIES[name].replace("{terms}", terms)
         with self._translated():
             client = self._connected()
-            found = client.query(statement, parameters=values, external_data=data, query_formats={"String": "bytes"})
-            return list(found.result_rows)
+            asked = dict(values or {})
+            found = client.query(statement, parameters=asked, external_data=data, query_formats=_AS_BYTES)
+            return [tuple(row) for row in found.result_rows]
 
-    def value(self, name: str, /, **values: Any) -> Any:
+    def value(self, name: str, values: Mapping[str, Any] | None = None) -> Any:
         """Run a named query; the first value of its first row, or None."""
-        rows = self.rows(name, **values)
+        rows = self.rows(name, values)
         return rows[0][0] if rows else None
 
     def insert(

@@ -45,9 +45,13 @@ def read_due(
     servers: Servers, *, quiet_since_ns: int, rootless_quiet_since_ns: int, limit: int, most_spans: int
 ) -> list[Unlearned]:
     """Give traces as `GraphLearning.unlearned` promises."""
-    asked = {"quiet_since_ns": int64(quiet_since_ns), "rootless_quiet_since_ns": int64(rootless_quiet_since_ns)}
+    asked = {
+        "quiet_since_ns": int64(quiet_since_ns),
+        "rootless_quiet_since_ns": int64(rootless_quiet_since_ns),
+        "limit": int64(limit),
+    }
     while True:
-        rows = [_DueRow(*row) for row in servers.rows("due", limit=int64(limit), **asked)]
+        rows = [_DueRow(*row) for row in servers.rows("due", asked)]
         chosen = _within(rows, most_spans)
         found, done = _look_at(servers, chosen)
         put_done(servers, done)

@@ -77,10 +77,10 @@ class ClickhouseGraph(ClickhouseChoices):
         """Add what an SDK learned; see `clew.store.graph_protocol.GraphLearning`."""
         body = addition(undeclared(delta), slices)
         rows = [{"sort": "delta", "key": delta_id}, *minute_rows(minutes or {})]
-        asked = {"project": hexed(project), "key": hexed(delta_id)}
+        asked: dict[str, Any] = {"project": hexed(project), "key": hexed(delta_id)}
 
         def make(_: Learned) -> Change | None:
-            known = self._servers.value("delta", since_ns=time.time_ns() - DELTAS_KEPT_NS, **asked)
+            known = self._servers.value("delta", asked | {"since_ns": time.time_ns() - DELTAS_KEPT_NS})
             return None if known else Change(body, rows)
 
         return self._write_alone(lambda: self._graph(project).add(make)) is not None

@@ -29,7 +29,7 @@ class ClickhouseKeys(ClickhouseDatabase):
 
     def find_key(self, key_hash: str) -> KeyRecord | None:
         """Give the key of that hash."""
-        rows = self._servers.rows("find_key", key_hash=hexed(key_hash))
+        rows = self._servers.rows("find_key", {"key_hash": hexed(key_hash)})
         return _key(rows[0]) if rows else None
 
     def list_keys(self) -> list[KeyRecord]:
@@ -40,7 +40,9 @@ class ClickhouseKeys(ClickhouseDatabase):
         """Forget the keys whose hash starts so; an empty prefix removes none."""
 
         def remove() -> int:
-            found = [key for key in map(_key, self._all()) if key_hash_prefix and key.key_hash.startswith(key_hash_prefix)]
+            found = [
+                key for key in map(_key, self._all()) if key_hash_prefix and key.key_hash.startswith(key_hash_prefix)
+            ]
             self._put_keys(found, gone=True)
             return len(found)
 
@@ -52,9 +54,7 @@ class ClickhouseKeys(ClickhouseDatabase):
     def _put_keys(self, keys: Sequence[KeyRecord], *, gone: bool) -> None:
         if keys:
             version = int(self._servers.value("last_key") or 0) + 1
-            rows = [
-                (key.key_hash, version, gone, key.scope, key.project, key.label, key.created_ns) for key in keys
-            ]
+            rows = [(key.key_hash, version, gone, key.scope, key.project, key.label, key.created_ns) for key in keys]
             self._servers.insert("clew_keys", _KEYS, list(zip(*rows, strict=True)))
 
 

@@ -12,6 +12,10 @@ from clew.store.protocol import Page, TraceFilter
 from clew.store.text import check_words, words
 
 
+_MOST = 1 << 40
+"""More traces than any page has."""
+
+
 class Terms:
     """Puts together what must hold, from fixed parts."""
 
@@ -63,9 +67,7 @@ class Terms:
         self.values |= {"after_ns": int64(start_ns), "after_id": trace_id}
 
 
-def list_page(
-    servers: Servers, project: str, where: TraceFilter, *, limit: int, after: tuple[int, str] | None
-) -> Page:
+def list_page(servers: Servers, project: str, where: TraceFilter, *, limit: int, after: tuple[int, str] | None) -> Page:
     """Give a page as `TraceReader.list_traces` promises; the caller has checked that text can be searched."""
     check_limit(limit)
     check_cursor(after)
@@ -73,6 +75,7 @@ def list_page(
     if after is not None:
         asked.after(after)
     terms = "\n   AND ".join(asked.terms)
-    rows = servers.rows("list_traces", terms=terms, limit=min(int64(limit), 1 << 40) + 1, **asked.values)
+    values = asked.values | {"limit": min(limit, _MOST) + 1}
+    rows = servers.rows("list_traces", values, terms=terms)
     traces = [read_summary(summary) for (summary,) in rows[:limit]]
     return Page(traces, (traces[-1].start_ns, traces[-1].trace_id) if len(rows) > limit else None)

@@ -54,8 +54,7 @@ LOG: dict[str, tuple[str, Any]] = {
 }
 """Column, type, and what stands there in rows that do not say."""
 
-_TALLY = ("minute", "kind", "name", "model", "count", "errors", "input_tokens", "output_tokens", "cost_usd")
-_TALLY += ("duration_ns", "buckets", "counts")
+_TALLY = tuple(list(LOG)[list(LOG).index("minute") :])
 
 LogRow = dict[str, Any]
 S = TypeVar("S", bound=State)
@@ -81,7 +80,7 @@ class Log(Generic[S]):
     def __init__(self, servers: Servers, project: str, stream: str, start: Callable[[bytes | None], S]) -> None:
         self._servers = servers
         self._project = project
-        self._named = {"project": hexed(project), "stream": stream}
+        self._named: dict[str, Any] = {"project": hexed(project), "stream": stream}
         self._start = start
         self._lock = threading.RLock()
         self._position = 0
@@ -94,7 +93,7 @@ class Log(Generic[S]):
 
     def head(self) -> int:
         """Give the last position, without reading what stands there."""
-        return int(self._servers.value("head", **self._named) or 0)
+        return int(self._servers.value("head", self._named) or 0)
 
     def add(self, make: Callable[[S], Change | None]) -> int | None:
         """
@@ -118,10 +117,10 @@ class Log(Generic[S]):
 
     def _read_on(self) -> S:
         if self._state is None:
-            found = self._servers.rows("snapshot", **self._named)
+            found = self._servers.rows("snapshot", self._named)
             position, body = found[0] if found else (0, None)
             self._state, self._position = self._start(body), position
-        for position, _, body in self._servers.rows("changes", after=self._position, **self._named):
+        for position, _, body in self._servers.rows("changes", self._named | {"after": self._position}):
             if position == self._position + 1:
                 self._state.apply(body)
                 self._position = position
@@ -132,11 +131,11 @@ class Log(Generic[S]):
         mine, at_ns = secrets.randbits(64), time.time_ns()
         main = {"sort": "change", "body": change.body}
         self._insert(position, mine, at_ns, [main, *change.rows], token=f"{self._named} {position}")
-        return bool(self._servers.value("taken_by", position=position, **self._named) == mine)
+        return bool(self._servers.value("taken_by", self._named | {"position": position}) == mine)
 
     def _insert(self, position: int, mine: int, at_ns: int, rows: Iterable[LogRow], *, token: str) -> None:
         head = {"project": self._project, "stream": self._named["stream"]}
-        head |= {"position": position, "id": mine, "at_ns": at_ns}  # type: ignore[dict-item]
+        head |= {"position": position, "id": mine, "at_ns": at_ns}
         whole = [{name: of for name, (_, of) in LOG.items()} | head | row for row in rows]
         columns = [[row[name] for row in whole] for name in LOG]
         self._servers.insert("clew_log", {name: kind for name, (kind, _) in LOG.items()}, columns, token=token)

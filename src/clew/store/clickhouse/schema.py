@@ -51,10 +51,10 @@ def _of_table(target: Target, table: str, body: str) -> list[str]:
     local = f"{plain}\nSETTINGS {_settings(target, table)}"
     if not target.cluster:
         return [local]
+    over = f"Distributed('{target.cluster}', '{target.database}', '{table}_local', {shard_by})"
     return [
         local.replace(f"EXISTS {table} ", f"EXISTS {table}_local ", 1),
-        f"CREATE TABLE IF NOT EXISTS {table} AS {table}_local "
-        f"ENGINE = Distributed('{target.cluster}', '{target.database}', '{table}_local', {shard_by})",
+        f"CREATE TABLE IF NOT EXISTS {table} AS {table}_local ENGINE = {over}",
     ]
 
 

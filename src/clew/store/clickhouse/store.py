@@ -113,7 +113,7 @@ class ClickhouseStore(LatencyReader, ClickhouseGraph):
         if not self._target.cluster:
             return int(self._servers.value("bytes"))
         named = {"cluster": self._target.cluster, "database": self._target.database}
-        return int(self._servers.value("bytes_of_cluster", **named))
+        return int(self._servers.value("bytes_of_cluster", named))
 
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""

@@ -10,17 +10,17 @@ from clew.store.tally import MINUTE_S, Operation
 
 def read_tallies(servers: Servers, project: str, asked: Asked) -> Tallied:
     """Sum up what `LatencyReader` asks for."""
-    rows = servers.rows(
-        "tallies",
-        project=hexed(project),
-        from_minute=asked.from_s // MINUTE_S,
-        to_minute=-(-asked.to_s // MINUTE_S),
-        kind=asked.kind or "",
-        name=hexed(asked.name or ""),
-        model=hexed(asked.model or ""),
-        step_s=asked.step_s or 0,
-        **{f"by_{name}": int(name in asked.group_by) for name in ("kind", "name", "model")},
-    )
+    values = {
+        "project": hexed(project),
+        "from_minute": asked.from_s // MINUTE_S,
+        "to_minute": -(-asked.to_s // MINUTE_S),
+        "kind": asked.kind or "",
+        "name": hexed(asked.name or ""),
+        "model": hexed(asked.model or ""),
+        "step_s": asked.step_s or 0,
+    }
+    groups = {f"by_{name}": int(name in asked.group_by) for name in ("kind", "name", "model")}
+    rows = servers.rows("tallies", values | groups)
     tallied: Tallied = {}
     for step_s, kind, name, model, *sums, (buckets, counts) in rows:
         tally = Tally()
