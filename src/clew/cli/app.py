@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from clew.cli import doctor, graph, graph_evaluate, import_, keys, mcp, serve, traces
+from clew.cli import doctor, erase, graph, graph_evaluate, import_, keys, latency, mcp, retention, serve, traces
 from clew.cli.out import errors
 from clew.cli.text import one_line
 from clew.errors import BadFilter, BadTemplate, ClewError, ConfigError, MalformedId, UnknownNode
@@ -31,7 +31,10 @@ commands = typer.Typer(
 commands.command("serve")(serve.serve)
 commands.command("doctor")(doctor.doctor)
 commands.command("import")(import_.import_)
+commands.command("latency")(latency.latency)
 commands.command("mcp")(mcp.mcp)
+commands.command("retention")(retention.retention)
+commands.command("erase")(erase.erase)
 commands.add_typer(traces.commands, name="traces")
 graph.commands.command("evaluate")(graph_evaluate.evaluate)
 graph.commands.command("tune")(graph_evaluate.tune)

@@ -84,3 +84,13 @@ def default_root(environ: Mapping[str, str] = os.environ) -> Path | None:
         return Path(state, "clew", "spool")
     home = os.path.expanduser("~")
     return Path(home, ".local", "state", "clew", "spool") if os.path.isabs(home) else None
+
+
+def spool_root(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """
+    Give the folder of all spools as CLEW_SPOOL says, which may not be there; None if there is none.
+
+    Raises:
+        ConfigError: CLEW_SPOOL names no folder.
+    """
+    return _chosen(environ.get("CLEW_SPOOL", "").strip() or None)

@@ -66,6 +66,7 @@ async def stats(request: Request, _: Caller) -> Response:
             "store": await runtime.read(runtime.store.stats),
             "ingest": runtime.batcher.stats(),
             "events": runtime.live.stats(),
+            "expired_traces": runtime.retention.dropped_traces,
             "sdk_dropped": dict(runtime.meter.sdk_drops.by_cause),
             "uptime_s": round(time.time() - runtime.started_at, 3),
         }

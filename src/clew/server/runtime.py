@@ -19,6 +19,7 @@ from clew.errors import StoreBusy, StoreUnavailable
 from clew.graph import Graph
 from clew.ingest import Batcher, Receipt
 from clew.jobs.learn import LearnJob
+from clew.jobs.retention import RetentionJob
 from clew.query import GraphQuestions
 from clew.server.auth import ANYBODY, LOCAL, Caller, Gate, Policy, admit
 from clew.server.body import Budget
@@ -52,15 +53,17 @@ class Runtime:
         self.live = Live(settings.event_bus)
         self.graphs = GraphQuestions(store)
         self.learner = LearnJob(store, on_learned=self.learned, quiet_s=settings.learn_after_s)
+        self.retention = RetentionJob(store, settings.retention, learns=settings.learn)
         self.started_at = time.time()
         self.closing = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="clew-read")
 
     def start(self) -> None:
-        """Start the batcher's threads, learn, and listen to the other servers."""
+        """Start the batcher's threads, learn, let old traces go, and listen to the other servers."""
         self.batcher.start()
         if self.settings.learn:
             self.learner.start()
+        self.retention.start()
         self.live.start()
 
     def close(self) -> None:
@@ -68,6 +71,7 @@ class Runtime:
         self.closing = True
         self.batcher.close(DRAIN_S)
         self.learner.close()
+        self.retention.close()
         self.live.disconnect()
         self._readers.shutdown(wait=True)
         self.store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clew import config
+from clew.store.retention import Policy
 
 
 class ServerSettings(NamedTuple):
@@ -19,6 +20,7 @@ class ServerSettings(NamedTuple):
     event_bus: str = ""
     learn: bool = config.LEARN.default
     learn_after_s: float = config.LEARN_AFTER_S.default
+    retention: Policy = Policy()
 
     @property
     def body_limit_bytes(self) -> int:
@@ -43,4 +45,5 @@ class ServerSettings(NamedTuple):
             event_bus=config.EVENT_BUS.read(),
             learn=config.LEARN.read(),
             learn_after_s=config.LEARN_AFTER_S.read(),
+            retention=Policy.read(),
         )

@@ -102,7 +102,7 @@ class MemoryExpiry(MemoryLatency):
                     del self._suggestions[at]
             for project in {project for project, _ in keys}:
                 self._forget_exemplars(project, {trace_id for of, trace_id in keys if of == project})
-        return Erased(len(stored), spans, sorted({project for project, _ in stored}))
+        return Erased(len(stored), spans, sorted({each for each, _ in stored}), sorted({each for _, each in stored}))
 
     def _projects_of(self, whom: Whom) -> Iterable[TraceKey]:
         """A trace that is named may be an exemplar and not be stored."""

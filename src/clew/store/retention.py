@@ -93,6 +93,8 @@ class Erased(NamedTuple):
     spans: int
     projects: list[str]
     """Where, sorted."""
+    trace_ids: list[str] = []
+    """Which, sorted."""
 
 
 class Policy(msgspec.Struct, kw_only=True, frozen=True):

@@ -184,15 +184,15 @@ class SqliteExpiry(SqliteGraph):
     def erase(self, whom: Whom) -> Erased:
         """Erase traces; see `clew.store.protocol.Retention`."""
         check_whom(whom)
-        gone, projects = Gone(), set()
+        gone, projects, went = Gone(), set(), set()
         for project, trace_ids in self._of(whom):
             for at in range(0, len(trace_ids), STEP_TRACES):
                 part = trace_ids[at : at + STEP_TRACES]
                 erased = self._transact(lambda connection, of=project, ids=part: Dropping(connection).erase(of, ids))
                 gone = Gone(gone.traces + erased.traces, gone.spans + erased.spans)
-                if erased.traces:
-                    projects.add(project)
-        return Erased(gone.traces, gone.spans, sorted(projects))
+                went.update(part if erased.traces else ())
+                projects.update([project] if erased.traces else ())
+        return Erased(gone.traces, gone.spans, sorted(projects), sorted(went))
 
     def _of(self, whom: Whom) -> list[tuple[str, list[str]]]:
         """Ids of traces by project. A trace that is named is sought everywhere, stored or not."""
