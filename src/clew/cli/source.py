@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
@@ -20,7 +20,7 @@ from clew import query
 from clew.errors import BadFilter, BadTemplate, ClewError, ConfigError, MalformedBody, UnknownNode
 from clew.model.ids import trace_id_of
 from clew.query.filters import DEFAULT_PROJECT
-from clew.query.latency import parse_latency_query
+from clew.query.latency import parse_heat_query, parse_latency_query, parse_steps_query
 from clew.server.hosts import is_loopback
 from clew.store import open_store
 from clew.store.protocol import Store
@@ -33,6 +33,9 @@ GRAPH = "/api/v1/admin/graph"
 
 Params = Sequence[tuple[str, str]]
 """Of a query string, in order, repeats included."""
+
+
+LatencyView = Literal["", "steps", "heat"]
 
 
 class ServerRefused(ClewError):
@@ -61,14 +64,14 @@ class Source(Protocol):
     url: str | None
     """The page's address, for links; None without a server."""
 
-    def traces(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def traces(self, params: Mapping[str, str] | Params) -> dict[str, Any]:
         """Give one page of traces: the body of `GET /api/v1/admin/traces/`."""
 
     def trace(self, project: str, trace_id: str) -> dict[str, Any]:
         """Give one trace whole: the body of `GET /api/v1/admin/traces/{trace_id}`."""
 
-    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """Give the body of `GET /api/v1/admin/traces/metrics/latency`."""
+    def latency(self, params: Mapping[str, str], view: LatencyView = "") -> dict[str, Any]:
+        """Give the body of `GET /api/v1/admin/traces/metrics/latency`, or of its `steps` or `heat`."""
 
     def graph(self, question: str, params: Params) -> dict[str, Any]:
         """Give the body of `GET /api/v1/admin/graph/{question}`."""
@@ -101,9 +104,9 @@ class StoreSource:
         self._store = store
         self._graphs: GraphQuestions | None = None
 
-    def traces(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def traces(self, params: Mapping[str, str] | Params) -> dict[str, Any]:
         """Ask the store for a page."""
-        return query.list_traces(self._store, query.parse_trace_query(params.items()))
+        return query.list_traces(self._store, query.parse_trace_query(_pairs(params)))
 
     def trace(self, project: str, trace_id: str) -> dict[str, Any]:
         """Ask the store for one trace."""
@@ -112,8 +115,12 @@ class StoreSource:
             raise NoSuchTrace(f"no trace {trace_id} in this store, project {project or DEFAULT_PROJECT!r}")
         return body
 
-    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def latency(self, params: Mapping[str, str], view: LatencyView = "") -> dict[str, Any]:
         """Ask the store's histograms."""
+        if view == "steps":
+            return query.latency_steps(self._store, parse_steps_query(params.items()), now_ns=time.time_ns())
+        if view == "heat":
+            return query.latency_heat(self._store, parse_heat_query(params.items()), now_ns=time.time_ns())
         return query.latency(self._store, parse_latency_query(params.items()), now_ns=time.time_ns())
 
     def graph(self, question: str, params: Params) -> dict[str, Any]:
@@ -188,18 +195,19 @@ class HttpSource:
         own = is_loopback(parts.hostname)
         self._opener: OpenerDirector = build_opener(ProxyHandler({})) if own else build_opener()
 
-    def traces(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def traces(self, params: Mapping[str, str] | Params) -> dict[str, Any]:
         """Ask for a page."""
-        return self.ask("/api/v1/admin/traces/?" + urlencode(params))
+        return self.ask("/api/v1/admin/traces/?" + urlencode(_pairs(params)))
 
     def trace(self, project: str, trace_id: str) -> dict[str, Any]:
         """Ask for one trace."""
         suffix = f"?project={quote(project, safe='')}" if project else ""
         return self.ask(f"/api/v1/admin/traces/{trace_id_of(trace_id)}{suffix}")
 
-    def latency(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def latency(self, params: Mapping[str, str], view: LatencyView = "") -> dict[str, Any]:
         """Ask for latencies."""
-        return self.ask("/api/v1/admin/traces/metrics/latency?" + urlencode(params))
+        path = "/api/v1/admin/traces/metrics/latency" + (f"/{view}" if view else "")
+        return self.ask(f"{path}?{urlencode(params)}")
 
     def graph(self, question: str, params: Params) -> dict[str, Any]:
         """Ask the graph."""
@@ -285,6 +293,10 @@ def open_source(store: str | None, url: str, key: str, *, to_write: bool = False
     if store is not None:
         return StoreSource(open_store(store, read_only=not to_write))
     return HttpSource(url, key)
+
+
+def _pairs(params: Mapping[str, str] | Params) -> list[tuple[str, str]]:
+    return list(params.items()) if isinstance(params, Mapping) else list(params)
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -17,6 +17,7 @@ from clew.cli.out import errors, out
 from clew.cli.source import Source, open_source
 from clew.cli.text import cost, duration, json_text, one_line, when
 from clew.cli.tree import FLAG_STYLES, STATUS_STYLES, print_trace
+from clew.query.conditions import pair_of
 from clew.query.filters import DEFAULT_LIMIT, MAX_LIMIT
 
 commands = typer.Typer(help="List, show and export traces.", no_args_is_help=True, rich_markup_mode=None)
@@ -51,6 +52,17 @@ FlagOption = Annotated[str, _filter("--flag", "USER_NEGATIVE, EMPTY, LOW_CONFIDE
 StatusOption = Annotated[str, _filter("--status", "unset, ok or error.")]
 KindOption = Annotated[str, _filter("--kind", "Has a span of this kind.")]
 Model = Annotated[str, _filter("--model", "Has a span of this model.")]
+SpanName = Annotated[str, _filter("--name", "Has a span of exactly this name.")]
+Tags = Annotated[list[str] | None, _filter("--tag", "Has a span with this tag; may be repeated.")]
+Attributes = Annotated[
+    list[str] | None,
+    _filter("--attr", "Has this attribute: tier=gold, top_k>=5, tier!=gold, or a name; may be repeated."),
+]
+Scores = Annotated[list[str] | None, _filter("--score", "Has such a score: rating<=2, fit=good; may be repeated.")]
+MinTokens = Annotated[str, _filter("--min-tokens", "Took at least so many tokens, in and out.")]
+MaxTokens = Annotated[str, _filter("--max-tokens", "Took at most so many tokens.")]
+MinCost = Annotated[str, _filter("--min-cost-usd", "Cost at least so much.")]
+MaxCost = Annotated[str, _filter("--max-cost-usd", "Cost at most so much.")]
 Words = Annotated[str, _filter("--text", "Every word occurs in names, errors, inputs or outputs.")]
 
 
@@ -72,22 +84,34 @@ def ls(
     kind: KindOption = "",
     model: Model = "",
     text: Words = "",
+    name: SpanName = "",
+    tag: Tags = None,
+    attr: Attributes = None,
+    score: Scores = None,
+    min_tokens: MinTokens = "",
+    max_tokens: MaxTokens = "",
+    min_cost_usd: MinCost = "",
+    max_cost_usd: MaxCost = "",
     limit: Annotated[str, _filter("--limit", f"How many, 1 to {MAX_LIMIT}.")] = str(DEFAULT_LIMIT),
     cursor: Annotated[str, _filter("--cursor", "Go on after this, as the page before said.")] = "",
 ) -> None:
     """List traces, newest first."""
     params = _params(
-        project, user, session, since, until, min_latency_ms, max_latency_ms, flag, status, kind, model, text
-    )
+        project, user, session, since, until, min_latency_ms, max_latency_ms, flag, status, kind, model, text,
+        name, min_tokens, max_tokens, min_cost_usd, max_cost_usd, tag=tag, attr=attr, score=score,
+    )  # fmt: skip
     with closing(_source(store, url, key)) as source:
-        page = source.traces({**params, "limit": limit, "cursor": cursor})
-    if not page["traces"]:
-        errors().print("no traces match")
-        return
-    console = out()
-    console.print(_table(page["traces"], console.width))
-    if page["next_cursor"]:
+        page = source.traces([*params, ("limit", limit), ("cursor", cursor)])
+    if page["traces"]:
+        console = out()
+        console.print(_table(page["traces"], console.width))
+    if page.get("unfinished"):
+        # What was looked through has an end; an empty table would read as "no such traces".
+        errors().print(f"not all were looked through; to go on: --cursor {page['next_cursor']}", soft_wrap=True)
+    elif page["next_cursor"]:
         errors().print(f"there are more: --cursor {page['next_cursor']}", style="bright_black", soft_wrap=True)
+    elif not page["traces"]:
+        errors().print("no traces match")
 
 
 @commands.command("show")
@@ -125,6 +149,14 @@ def export(
     kind: KindOption = "",
     model: Model = "",
     text: Words = "",
+    name: SpanName = "",
+    tag: Tags = None,
+    attr: Attributes = None,
+    score: Scores = None,
+    min_tokens: MinTokens = "",
+    max_tokens: MaxTokens = "",
+    min_cost_usd: MinCost = "",
+    max_cost_usd: MaxCost = "",
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="At most so many traces; all if not given.")
     ] = None,
@@ -132,8 +164,9 @@ def export(
 ) -> None:
     """Write whole traces, with payloads, to stdout: JSON lines, newest first."""
     params = _params(
-        project, user, session, since, until, min_latency_ms, max_latency_ms, flag, status, kind, model, text
-    )
+        project, user, session, since, until, min_latency_ms, max_latency_ms, flag, status, kind, model, text,
+        name, min_tokens, max_tokens, min_cost_usd, max_cost_usd, tag=tag, attr=attr, score=score,
+    )  # fmt: skip
     with closing(_source(store, url, key)) as source:
         _write(_whole_traces(source, params, limit), form)
 
@@ -142,12 +175,19 @@ def _source(store: str | None, url: str | None, key: str | None) -> Source:
     return open_source(store, url or config.URL.read(), key or config.API_KEY.read())
 
 
-def _params(*values: str) -> dict[str, str]:
+def _params(
+    *values: str, tag: list[str] | None, attr: list[str] | None, score: list[str] | None
+) -> list[tuple[str, str]]:
     names = (
-        "project", "user_id", "session_id", "from", "to", "min_latency_ms", "max_latency_ms",
-        "quality_flag", "status", "kind", "model", "text",
+        "project", "user_id", "session_id", "from", "to", "min_latency_ms", "max_latency_ms", "quality_flag",
+        "status", "kind", "model", "text", "name", "min_tokens", "max_tokens", "min_cost_usd", "max_cost_usd",
     )  # fmt: skip
-    return {name: value for name, value in zip(names, values, strict=True) if value}
+    return [
+        *((name, value) for name, value in zip(names, values, strict=True) if value),
+        *(("tag", each) for each in tag or ()),
+        *(pair_of("attr.", each) for each in attr or ()),
+        *(pair_of("score.", each) for each in score or ()),
+    ]
 
 
 def _table(rows: list[dict[str, Any]], width: int) -> Table:
@@ -193,10 +233,10 @@ COLUMNS = (
 )
 
 
-def _whole_traces(source: Source, params: dict[str, str], limit: int | None) -> Iterator[dict[str, Any]]:
+def _whole_traces(source: Source, params: list[tuple[str, str]], limit: int | None) -> Iterator[dict[str, Any]]:
     left, cursor = limit, ""
     while left is None or left > 0:
-        page = source.traces({**params, "limit": str(min(MAX_LIMIT, left or MAX_LIMIT)), "cursor": cursor})
+        page = source.traces([*params, ("limit", str(min(MAX_LIMIT, left or MAX_LIMIT))), ("cursor", cursor)])
         for row in page["traces"]:
             yield source.trace(row["project"], row["trace_id"])
         left = None if left is None else left - len(page["traces"])

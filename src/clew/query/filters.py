@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 from clew.errors import BadFilter
 from clew.model import KINDS, Flag, Kind, Status
 from clew.model.ids import ZERO_TRACE
+from clew.query.conditions import MAX_CONDITIONS, conditions_of
 from clew.store.protocol import TraceFilter
 
 T = TypeVar("T")
@@ -47,6 +48,14 @@ TRACE_PARAMS: Mapping[str, str] = {
     "kind": "Traces with a span of this kind, such as retrieval.",
     "model": "Traces with a span of exactly this model.",
     "text": "Every word of it occurs in the trace's names, errors, inputs or outputs.",
+    "name": "Traces with a span of exactly this name.",
+    "tag": "Traces with a span that has this tag; may be repeated.",
+    "min_tokens": "Traces whose input and output tokens together are at least so many.",
+    "max_tokens": "Traces whose input and output tokens together are at most so many.",
+    "min_cost_usd": "Traces that have a cost of at least this, in US dollars.",
+    "max_cost_usd": "Traces that have a cost of at most this, in US dollars.",
+    "attr.KEY": "Traces with this attribute: attr.tier=gold, attr.top_k>=5, attr.tier!=gold, attr.tier=*.",
+    "score.NAME": "Traces with such a score: score.rating<=2, score.fit=good, score.fit=*.",
     "limit": f"Traces on a page, 1 to {MAX_LIMIT}; {DEFAULT_LIMIT} if not given.",
     "cursor": "The `next_cursor` of the page before.",
 }
@@ -68,7 +77,8 @@ def parse_trace_query(params: Params) -> TraceQuery:
     Raises:
         BadFilter: a parameter is unknown, repeated, malformed, or contradicts another.
     """
-    given = only_known(params, TRACE_PARAMS)
+    plain, listed = _apart(params)
+    given = only_known(plain, TRACE_PARAMS)
     where = TraceFilter(
         user_id=optional(given, "user_id", text_of),
         session_id=optional(given, "session_id", text_of),
@@ -81,6 +91,14 @@ def parse_trace_query(params: Params) -> TraceQuery:
         kind=optional(given, "kind", kind_of),
         model=optional(given, "model", text_of),
         text=optional(given, "text", text_of),
+        name=optional(given, "name", text_of),
+        min_tokens=optional(given, "min_tokens", tokens_of),
+        max_tokens=optional(given, "max_tokens", tokens_of),
+        min_cost_usd=optional(given, "min_cost_usd", cost_of),
+        max_cost_usd=optional(given, "max_cost_usd", cost_of),
+        tags=_tags_of(listed["tag"]),
+        attributes=conditions_of("attr.", listed["attr."]),
+        scores=conditions_of("score.", listed["score."]),
     )
     _refuse_contradictions(where)
     return TraceQuery(
@@ -89,6 +107,23 @@ def parse_trace_query(params: Params) -> TraceQuery:
         limit=optional(given, "limit", limit_of) or DEFAULT_LIMIT,
         after=optional(given, "cursor", cursor_of),
     )
+
+
+def _apart(params: Params) -> tuple[list[tuple[str, str]], dict[str, list[tuple[str, str]]]]:
+    """Put aside the parameters that may come more than once, or have a name of the user's in theirs."""
+    plain: list[tuple[str, str]] = []
+    listed: dict[str, list[tuple[str, str]]] = {"tag": [], "attr.": [], "score.": []}
+    for name, value in params:
+        prefix = next((each for each in listed if name == each or (each[-1] == "." and name.startswith(each))), None)
+        (plain if prefix is None else listed[prefix]).append((name, value))
+    return plain, listed
+
+
+def _tags_of(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    tags = dict.fromkeys(text_of(name, value.strip()) for name, value in pairs if value.strip())
+    if len(tags) > MAX_CONDITIONS:
+        raise BadFilter("tag", f"there are {len(tags)}; ask for at most {MAX_CONDITIONS}")
+    return tuple(tags)
 
 
 def only_known(params: Params, known: Iterable[str]) -> dict[str, str]:
@@ -176,6 +211,21 @@ def latency_of(name: str, value: str) -> int:
     return min(round(duration_ms * 1_000_000), MAX_TIME_NS)
 
 
+def tokens_of(name: str, value: str) -> int:
+    """Read a number of tokens."""
+    if not re.fullmatch(r"[0-9]{1,15}", value):
+        raise BadFilter(name, f"{value[:60]!r} is not a whole number of tokens")
+    return int(value)
+
+
+def cost_of(name: str, value: str) -> float:
+    """Read US dollars."""
+    cost_usd = number_of(name, value)
+    if cost_usd < 0:
+        raise BadFilter(name, "it is negative; nothing costs less than nothing")
+    return cost_usd
+
+
 def flag_of(name: str, value: str) -> Flag:
     """Read a quality flag, in any case."""
     return Flag(one_of(name, value.upper(), [flag.value for flag in Flag]))
@@ -223,6 +273,10 @@ def _refuse_contradictions(where: TraceFilter) -> None:
     """A filter that nothing can match is a mistake, and an empty page would hide it."""
     if where.from_ns is not None and where.to_ns is not None and where.from_ns >= where.to_ns:
         raise BadFilter("from", "it is not before `to`, so no trace can match")
-    low, high = where.min_duration_ns, where.max_duration_ns
-    if low is not None and high is not None and low > high:
-        raise BadFilter("min_latency_ms", "it is over `max_latency_ms`, so no trace can match")
+    for field, low, high in (
+        ("latency_ms", where.min_duration_ns, where.max_duration_ns),
+        ("tokens", where.min_tokens, where.max_tokens),
+        ("cost_usd", where.min_cost_usd, where.max_cost_usd),
+    ):
+        if low is not None and high is not None and low > high:
+            raise BadFilter(f"min_{field}", f"it is over `max_{field}`, so no trace can match")

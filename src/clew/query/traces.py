@@ -13,13 +13,19 @@ from clew.store.protocol import TraceReader
 
 def list_traces(store: TraceReader, query: TraceQuery) -> dict[str, Any]:
     """
-    Give one page: `{"traces": [row, …], "next_cursor": text or None}`.
+    Give one page: `{"traces": [row, …], "next_cursor": text or None, "unfinished": bool}`.
+
+    An unfinished one has fewer traces than were asked for, because it looked through as many as one may.
 
     Raises:
         BadFilter: the store cannot answer this filter exactly.
     """
     page = store.list_traces(query.project, query.where, limit=query.limit, after=query.after)
-    return {"traces": [trace_row(one) for one in page.traces], "next_cursor": cursor_text(page.next_cursor)}
+    return {
+        "traces": [trace_row(one) for one in page.traces],
+        "next_cursor": cursor_text(page.next_cursor),
+        "unfinished": page.unfinished,
+    }
 
 
 def one_trace(store: TraceReader, project: str, trace_id: str) -> dict[str, Any] | None:

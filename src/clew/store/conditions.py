@@ -19,7 +19,7 @@ from clew.store.protocol import Condition
 TAG_KEYS = ("tags", "tag.tags", "langsmith.span.tags", "langfuse.trace.tags")
 """Where SDKs put tags: a list of texts, or one text with commas."""
 
-_NUMBER = re.compile(r"[+-]?(\d{1,400}|\d{0,400}\.\d{1,400}|\d{1,400}\.)([eE][+-]?\d{1,4})?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}|[0-9]{0,400}\.[0-9]{1,400}|[0-9]{1,400}\.)([eE][+-]?[0-9]{1,4})?")
 
 Group = tuple[str, Sequence[Condition]]
 """A key and all that is asked of it."""

@@ -380,6 +380,13 @@ class FilterQuestionsContract(OpensStore):
         apart = (Condition("k", "=", "12"), Condition("tier", "=", "gold"))
         assert ids(store, TraceFilter(attributes=apart)) == [a_trace_id(0)]
 
+    def test_a_dot_is_part_of_a_name_or_a_step_into_what_is_nested(self, store: Store) -> None:
+        """Both are common, and nobody remembers which client does which."""
+        put(store, a_span(0, attributes={"app.plan": "pro"}), a_span(1, attributes={"app": {"plan": "pro", "x": 1}}))
+        put(store, a_span(2, attributes={"app": "plan pro"}), a_span(3, resource={"app.plan": "pro"}))
+        where = TraceFilter(attributes=(Condition("app.plan", "=", "pro"),))
+        assert ids(store, where) == [a_trace_id(3), a_trace_id(1), a_trace_id(0)]
+
     @pytest.mark.parametrize(
         "odd", ["a'b", 'a"b', "%", "_", "$.a[0]", "\x00", "\ud800", "x" * 65_536, "🧵", "\\", "*", ""]
     )
