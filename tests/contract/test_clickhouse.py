@@ -10,9 +10,10 @@ from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import GraphContract
 from clew.testing.store_contract_halves import HalvesContract
+from clew.testing.store_contract_questions import QuestionsContract
 
 
-class TestClickhouse(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
+class TestClickhouse(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, QuestionsContract):
     @pytest.fixture(autouse=True)
     def _database(self, clickhouse_database):
         self._url = clickhouse_database

@@ -165,13 +165,13 @@ class Commit:
     def _row(self, each: Touched) -> tuple[Any, ...]:
         work, spans = each.work, list(each.work.spans.values())
         summary = work.summarise(each.project, ROWS)
-        tally = work.ready.rows if work.ready else ROWS.spans(spans)
+        of_spans = work.ready.rows if work.ready else ROWS.spans(spans)
         words: Collection[str] = ()
         if self._text_search:
             words = work.ready.words if work.ready else ROWS.words(spans)
         pieces = [piece.piece for piece in each.pieces]
         head = (*each.key, len(pieces), each.mark, pieces, each.pieces[0].day)
-        return (*head, *summary, self._text_search, list(words), *tally)
+        return (*head, *summary, *of_spans, self._text_search, list(words))
 
     def _insert(self, table: str, types: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:

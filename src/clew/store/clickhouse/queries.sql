@@ -29,13 +29,28 @@ SELECT summary
  ORDER BY start_ns DESC, trace_id DESC
  LIMIT {limit:UInt64};
 
+-- name: list_candidates
+-- The same, only where each trace stands.
+SELECT start_ns, lower(hex(trace_id))
+  FROM clew_traces FINAL
+ WHERE {terms}
+ ORDER BY start_ns DESC, trace_id DESC
+ LIMIT {limit:UInt64};
+
+-- name: summaries
+-- Some traces of a page, newest first.
+SELECT summary
+  FROM clew_traces FINAL
+ WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted)
+ ORDER BY start_ns DESC, trace_id DESC;
+
 -- name: unsearchable
 -- Whether a trace was stored while text search was off.
 SELECT 1 FROM clew_traces WHERE searchable = 0 LIMIT 1;
 
 -- name: tallies
 -- What was counted of traces, and what SDKs told of, in a window of minutes.
-SELECT step, kind, name, model, sum(count), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_usd),
+SELECT step, shown_kind, shown_name, shown_model, sum(count), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_usd),
        sum(duration_ns), sumMap(buckets, counts)
   FROM (
     SELECT minute, of_kind AS kind, of_name AS name, of_model AS model, count, errors, input_tokens, output_tokens,
@@ -57,8 +72,8 @@ SELECT step, kind, name, model, sum(count), sum(errors), sum(input_tokens), sum(
    AND ({name:String} = '' OR name = unhex({name:String}))
    AND ({model:String} = '' OR model = unhex({model:String}))
  GROUP BY if({step_s:Int64} = 0, 0, intDiv(minute * 60, greatest({step_s:Int64}, 1)) * {step_s:Int64}) AS step,
-          if({by_kind:UInt8}, kind, '') AS kind, if({by_name:UInt8}, name, '') AS name,
-          if({by_model:UInt8}, model, '') AS model;
+          if({by_kind:UInt8}, kind, '') AS shown_kind, if({by_name:UInt8}, name, '') AS shown_name,
+          if({by_model:UInt8}, model, '') AS shown_model;
 
 -- name: totals
 -- Of all projects: traces, spans, projects.

@@ -44,6 +44,13 @@ _SUMMARY = {
     "summary": "String",
 }
 
+_SPANS = {
+    "names": "Array(String)",
+    "users": "Array(String)",
+    "sessions": "Array(String)",
+}
+"""What is said by any span of a trace."""
+
 _TALLY = {
     "tally_from": "Int64",
     "tally_to": "Int64",
@@ -69,9 +76,10 @@ TRACES = {
     "pieces": "Array(UInt64)",
     "day": "Date",
     **_SUMMARY,
+    **_SPANS,
+    **_TALLY,
     "searchable": "UInt8",
     "words": "Array(String)",
-    **_TALLY,
 }
 
 DUE = {
@@ -140,8 +148,15 @@ def tally_values(minutes: Minutes) -> list[Any]:
 
 
 def spans_values(spans: Iterable[Span]) -> list[Any]:
-    """What `_TALLY` names, of the finished ones of *spans*."""
-    return tally_values(count(span for span in spans if span.end_ns is not None))
+    """What `_SPANS` names, and `_TALLY` of the finished ones of *spans*."""
+    several = list(spans)
+    said: tuple[set[str | None], ...] = (
+        {span.name for span in several},
+        {span.user_id for span in several},
+        {span.session_id for span in several},
+    )
+    tally = tally_values(count(span for span in several if span.end_ns is not None))
+    return [sorted(filter(None, each)) for each in said] + tally
 
 
 def words_of(spans: Iterable[Span]) -> list[str]:

@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS clew_traces (
     output_tokens Int64 CODEC(ZSTD(1)),
     cost_usd Nullable(Float64) CODEC(ZSTD(1)),
     summary String CODEC(ZSTD(1)),
+    names Array(String) CODEC(ZSTD(1)),
+    users Array(String) CODEC(ZSTD(1)),
+    sessions Array(String) CODEC(ZSTD(1)),
     searchable UInt8,
     words Array(String) CODEC(ZSTD(1)),
     tally_from Int64 CODEC(Delta, ZSTD(1)),
@@ -67,6 +70,7 @@ CREATE TABLE IF NOT EXISTS clew_traces (
     INDEX by_start start_ns TYPE minmax GRANULARITY 1,
     INDEX by_first_minute tally_from TYPE minmax GRANULARITY 1,
     INDEX by_last_minute tally_to TYPE minmax GRANULARITY 1,
+    INDEX by_name names TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_word words TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1
