@@ -55,7 +55,7 @@ def configure(
     """
     Say where traces go. What is not given comes from the environment: see `clew.config`.
 
-    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path` or `postgresql://…`. Nothing is
+    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path`, `postgresql://…` or `clickhouse://…`. Nothing is
     opened yet. May be called again; spans that wait go to the new endpoint. Without any call,
     the first span does this from the environment alone.
 
@@ -159,21 +159,27 @@ def _load_store(url: str) -> None:
     from clew.errors import ConfigError
 
     is_file = url.startswith("sqlite://")
+    is_clickhouse = url.startswith("clickhouse://")
     if is_file and not url.partition(":///")[2]:
         raise ConfigError("endpoint", f"{url!r} names no file; it looks like sqlite:///clew.db")
     try:
         if is_file:
             import clew.store.sqlite  # noqa: F401
+        elif is_clickhouse:
+            import clew.store.clickhouse  # noqa: F401
+            from clew.store.clickhouse.target import read_target
+
+            read_target(url)
         else:
             from clew.store.postgres.connect import conninfo
 
             conninfo(url)
     except ModuleNotFoundError as error:
-        extra = "server" if is_file else "postgres"
+        extra = "server" if is_file else "clickhouse" if is_clickhouse else "postgres"
         raise ConfigError("endpoint", f"this store needs {error.name}: pip install 'clew[{extra}]'") from None
 
 
-_STORE_OPENERS.update(dict.fromkeys(("sqlite", "postgresql", "postgres"), _open_store))
+_STORE_OPENERS.update(dict.fromkeys(("sqlite", "postgresql", "postgres", "clickhouse"), _open_store))
 _LATER = frozenset({"asgi", "events", "langsmith", "logs", "otel", "testing"})
 
 if not TYPE_CHECKING:  # A checker knows the modules from above, and should go on seeing misspelt names.

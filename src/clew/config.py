@@ -166,7 +166,8 @@ ENDPOINT = Setting(
     "CLEW_ENDPOINT",
     str,
     "http://127.0.0.1:4319",
-    "Where traces go: http(s)://host:port of a Clew server, or straight into a store: sqlite:///path, postgresql://…",
+    "Where traces go: http(s)://host:port of a Clew server, or straight into a store: sqlite:///path, postgresql://…, "
+    "clickhouse://…",
 )
 API_KEY = Setting("CLEW_API_KEY", str, "", "The key that the SDK sends with its spans; it names the project.")
 ENABLED = Setting("CLEW_ENABLED", _boolean, True, "0 switches tracing off: spans cost next to nothing and go nowhere.")
@@ -228,7 +229,8 @@ STORE = Setting(
     "CLEW_STORE",
     str,
     "sqlite:///clew.db",
-    "Which store `clew serve` opens: sqlite:///path, postgresql://user:password@host/database, or memory:.",
+    "Which store `clew serve` opens: sqlite:///path, postgresql://user:password@host/database, "
+    "clickhouse://user:password@host:8123/database, or memory:.",
 )
 HOST = Setting(
     "CLEW_HOST", str, "127.0.0.1", "The address that `clew serve` listens on; anything but loopback wants keys."

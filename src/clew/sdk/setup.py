@@ -231,13 +231,16 @@ def _exporter(endpoint: str, api_key: str) -> Exporter:
     if scheme in STORE_OPENERS and separator:
         exporter: Exporter = STORE_OPENERS[scheme](endpoint)
         return exporter
-    if scheme in ("clickhouse", "otlp+http"):
+    if scheme == "otlp+http":
         raise ConfigError(
-            "endpoint", f"{scheme}:// is not supported in this version; use http://, sqlite:/// or postgresql://"
+            "endpoint",
+            "otlp+http:// is not supported in this version; use http://, sqlite:///, postgresql:// or clickhouse://",
         )
     hint = f"; did you mean http://{endpoint}?" if endpoint and not separator else ""
     raise ConfigError(
-        "endpoint", f"{endpoint!r} is neither http(s)://host:port, sqlite:///path nor postgresql://host/database{hint}"
+        "endpoint",
+        f"{endpoint!r} is neither http(s)://host:port, sqlite:///path, postgresql://host/database nor "
+        f"clickhouse://host:8123/database{hint}",
     )
 
 

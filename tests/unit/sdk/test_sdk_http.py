@@ -159,6 +159,7 @@ def test_a_server_that_is_away_does_not_block_the_caller(untouched, caplog):
         "sqlite://",
         "sqlite:///",
         "postgresql://host:no-port/db",
+        "clickhouse://host:no-port/db",
     ],
 )
 def test_a_wrong_endpoint_is_refused_where_it_is_given(untouched, endpoint):
@@ -166,7 +167,7 @@ def test_a_wrong_endpoint_is_refused_where_it_is_given(untouched, endpoint):
         clew.configure(endpoint)
 
 
-@pytest.mark.parametrize("endpoint", ["clickhouse://host", "otlp+http://host:4318"])
+@pytest.mark.parametrize("endpoint", ["otlp+http://host:4318"])
 def test_what_this_version_cannot_do_is_said(untouched, endpoint):
     with pytest.raises(ConfigError, match="not supported in this version"):
         clew.configure(endpoint)
