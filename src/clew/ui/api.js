@@ -20,7 +20,10 @@ export const logout = () => call("POST", "/api/v1/logout", {body: {}});
 /** The names of the projects that have traces. */
 export const projects = async () => (await call("GET", "/api/v1/admin/projects")).projects;
 
-/** `{traces, next_cursor}`: one page, newest first. *query* has the API's filters, `cursor` and `limit`. */
+/**
+ * `{traces, next_cursor, unfinished}`: one page, newest first. *query* has the API's filters, `cursor` and `limit`,
+ * and as `conditions` pairs whose names the user chose.
+ */
 export const traces = (query, signal) => call("GET", `/api/v1/admin/traces/?${encode(query)}`, {signal});
 
 /** `{trace, spans, scores}`: one trace, spans in tree order with their payloads. */
@@ -30,11 +33,15 @@ export const trace = (traceId, project, signal) =>
 /** `{from, to, operations}`: percentiles by whatever `group_by` names. */
 export const latency = (query, signal) => call("GET", `/api/v1/admin/traces/metrics/latency?${encode(query)}`, {signal});
 
+/** `{steps, rows, cells}`: how many spans took how long, over time. */
+export const latencyHeat = (query, signal) => call("GET", `/api/v1/admin/traces/metrics/latency/heat?${encode(query)}`, {signal});
+
 /** Score a trace, or one span of it; gives the flag that the trace has now. */
 export const score = (body, project) => call("POST", `/api/v1/scores?${encode({project})}`, {body});
 
-function encode(query) {
-  return new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+function encode({conditions = [], ...query}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return new URLSearchParams([...given, ...conditions]);
 }
 
 async function call(method, path, {body, signal} = {}) {

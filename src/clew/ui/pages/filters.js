@@ -3,6 +3,7 @@
 import {h, replace} from "../dom.js";
 import {FLAGS} from "../marks/badges.js";
 import {KINDS} from "../marks/kinds.js";
+import {conditions} from "./conditions.js";
 
 /** Relative ranges stay relative when an address is shared: "the last hour" is the reader's last hour. */
 const RANGES = [
@@ -14,12 +15,13 @@ const RANGES = [
   ["30d", "last 30 days", 30 * 86_400],
 ];
 
-const NAMES = ["text", "range", "from", "to", "quality_flag", "status", "kind", "model", "user_id", "session_id", "min_latency_ms", "max_latency_ms"];
+const NAMES = ["text", "range", "from", "to", "quality_flag", "status", "kind", "model", "name", "where", "user_id", "session_id", "min_latency_ms", "max_latency_ms"];
 
 /** The API's query for what the address says. */
 export function toQuery(said, nowMs) {
   const query = {project: said.project};
-  for (const name of NAMES) if (said[name] && name !== "range") query[name] = said[name];
+  for (const name of NAMES) if (said[name] && name !== "range" && name !== "where") query[name] = said[name];
+  query.conditions = conditions(said.where);
   const range = RANGES.find(([name]) => name === said.range);
   if (range && !said.from) query.from = new Date(nowMs - range[2] * 1000).toISOString();
   return query;
@@ -87,6 +89,8 @@ function makeInputs() {
     kind: choice("kind", named(KINDS)),
     model: text("model", {list: "models", placeholder: "any"}),
     models: h("datalist", {id: "models"}),
+    name: text("name", {placeholder: "any"}),
+    where: text("where", {placeholder: "tier=gold, top_k>=5, score.rating<=2, tag=beta", title: "Attributes, scores and tags, with commas between; name=value, name>=5, name<=5, name!=value, or a name alone"}),
     user_id: text("user_id", {placeholder: "any"}),
     session_id: text("session_id", {placeholder: "any"}),
     min_latency_ms: text("min_latency_ms", {inputmode: "decimal", placeholder: "min"}),
@@ -102,8 +106,10 @@ function layout(inputs) {
     field("status", "Status", inputs.status),
     field("kind", "Kind of span", inputs.kind),
     field("model", "Model", [inputs.model, inputs.models]),
+    field("name", "Name of a span", inputs.name),
     field("user_id", "User", inputs.user_id),
     field("session_id", "Session", inputs.session_id),
+    field("where", "Attributes", inputs.where, "wide"),
     h("div", {class: "field-box pair"}, h("label", {for: "f-min_latency_ms"}, "Duration, ms"), h("div", null, inputs.min_latency_ms, h("span", {"aria-hidden": "true"}, "–"), labelled(inputs.max_latency_ms, "Longest duration, ms"))),
   ];
 }

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import {h, replace} from "../dom.js";
 import {cost, count, duration, percent, plural, utc, visible} from "../format.js";
+import {heat} from "../marks/heat.js";
 import {KINDS, kindChip, kindClass} from "../marks/kinds.js";
 import {decades, quantiles, scaleLabels} from "../marks/quantiles.js";
 import {href} from "../route.js";
@@ -29,7 +30,8 @@ export function latencyPage(host, route, app) {
   const page = {query: route.query, stop: new AbortController(), answer: null};
   const controls = h("div", {class: "latency-controls"});
   const result = h("div", {class: "latency-result", "aria-live": "polite"});
-  replace(host, h("div", {class: "latency-page"}, h("div", {class: "list-bar"}, h("h1", null, "Latency")), controls, result));
+  const map = h("div", {class: "latency-heat"});
+  replace(host, h("div", {class: "latency-page"}, h("div", {class: "list-bar"}, h("h1", null, "Latency")), controls, map, result));
   app.title("Latency");
   const go = (change) => app.go(href(["latency"], {...page.query, ...change}));
 
@@ -43,10 +45,18 @@ export function latencyPage(host, route, app) {
       if (asked !== page.query) return;
       page.answer = answer;
       draw();
+      await readHeat(asked);
     } catch (error) {
       if (error.name === "AbortError" || app.refused(error)) return;
       replace(result, h("p", {class: "note bad", role: "alert"}, error.message));
     }
+  }
+
+  // Beside the table and not before it: the figures are what most come for.
+  async function readHeat(asked) {
+    const {project, kind, days} = asked;
+    const body = await api.latencyHeat({project, operation_type: kind, lookback_days: days ?? "7"}, page.stop.signal);
+    if (asked === page.query) replace(map, heat(body));
   }
 
   function draw() {

@@ -27,6 +27,7 @@ class TracesPage {
     this.said = {};
     this.traces = new Map();
     this.cursor = null;
+    this.unfinished = false;
     this.rounds = 0;
     this.stop = new AbortController();
     this.body = h("tbody");
@@ -59,6 +60,7 @@ class TracesPage {
     await this.fetch({}, (answer) => {
       this.traces = new Map(answer.traces.map((trace) => [trace.trace_id, trace]));
       this.cursor = answer.next_cursor;
+      this.unfinished = answer.unfinished;
       this.draw();
       announce(`${plural(this.traces.size, "trace")} shown`);
     });
@@ -70,6 +72,7 @@ class TracesPage {
     await this.fetch({cursor: this.cursor}, (answer) => {
       for (const trace of answer.traces) this.traces.set(trace.trace_id, trace);
       this.cursor = answer.next_cursor;
+      this.unfinished = answer.unfinished;
       this.draw();
     });
     this.older.disabled = false;
@@ -82,7 +85,11 @@ class TracesPage {
     await this.fetch({}, (answer) => {
       const merged = new Map(answer.traces.map((trace) => [trace.trace_id, trace]));
       for (const [id, trace] of this.traces) if (!merged.has(id)) merged.set(id, trace);
-      if (!this.traces.size) this.cursor = answer.next_cursor;
+      // Whoever looked further back than this answer goes on from there.
+      if (!this.traces.size && !this.unfinished) {
+        this.cursor = answer.next_cursor;
+        this.unfinished = answer.unfinished;
+      }
       this.traces = merged;
       this.draw();
     });
@@ -120,9 +127,10 @@ class TracesPage {
     keep(this.body, all, look);
     this.table.hidden = !all.length;
     this.older.hidden = this.cursor === null;
+    this.older.textContent = this.unfinished ? "Look further back" : "Show older";
     this.shown.textContent = all.length ? `${count(all.length)}${this.cursor === null ? "" : "+"}, newest first` : "";
     this.filters.suggest([...new Set(all.flatMap((trace) => trace.models))].sort());
-    replace(this.message, all.length ? null : howMany(this.said) ? noneMatch() : newcomer());
+    replace(this.message, all.length ? null : this.unfinished ? noneYet() : howMany(this.said) ? noneMatch() : newcomer());
   }
 
   async readStrip() {
@@ -171,6 +179,10 @@ function openRow(event) {
 
 function noneMatch() {
   return h("section", {class: "sorry"}, h("h2", null, "No trace matches"), h("p", null, "Nothing that is stored fits all of these filters. Take one away, or widen the time."));
+}
+
+function noneYet() {
+  return h("section", {class: "sorry"}, h("h2", null, "None so far"), h("p", null, "Names, attributes, scores and tags are looked for in one trace after the other, and none of the newest matches. Look further back, or narrow the time, user or kind."));
 }
 
 function newcomer() {
