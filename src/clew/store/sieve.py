@@ -27,7 +27,7 @@ WINDOWS = (256, 1_024, 4_096)
 AT_ONCE = 128
 """So many are looked through before it is seen whether the page is full."""
 
-MOST_TRACES = 20_000
+MOST_TRACES = 10_000
 MOST_BYTES = 256_000_000
 """What one page may look through, of traces and of their spans' bytes."""
 
