@@ -32,13 +32,17 @@ class SpoolUnreadable(ClewError):
 
 def erase(
     *,
-    user: Annotated[str | None, typer.Option("--user", help="Every trace of this user, or with a span of theirs.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Every trace of this user, or with a span of theirs.")
+    ] = None,
     session: Annotated[str | None, typer.Option("--session", help="Every trace of this session.")] = None,
     trace: Annotated[str | None, typer.Option("--trace", help="This trace, by its id.")] = None,
     project: Annotated[str | None, typer.Option("--project", help="Of this project; of all if not given.")] = None,
     store: Annotated[str | None, typer.Option("--store", help="The store; CLEW_STORE if not given.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="Ask this server instead of opening the store.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="An admin key, with --url; CLEW_API_KEY if not given.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="An admin key, with --url; CLEW_API_KEY if not given.")
+    ] = None,
     later: Annotated[
         bool, typer.Option("--later", help="Leave cleaning the files, which writes wait for, to the next round.")
     ] = False,
@@ -52,7 +56,9 @@ def erase(
     else:
         erased, scrubbed = _on_server(HttpSource(url, config.API_KEY.read() if key is None else key), whom, later=later)
     told = f"{erased.traces:,} traces ({erased.spans:,} spans) erased"
-    errors().print(told + (f" in {', '.join(erased.projects)}" if erased.projects else ""), markup=False, soft_wrap=True)
+    errors().print(
+        told + (f" in {', '.join(erased.projects)}" if erased.projects else ""), markup=False, soft_wrap=True
+    )
     _tell_spool(whom, erased)
     if not scrubbed and not later:
         raise ScrubPending("somebody still reads the old files; they are cleaned by `clew retention`, or say it again")

@@ -17,7 +17,7 @@ from clew.jobs.learn import LearnJob
 from clew.jobs.retention import Done, Round
 from clew.jobs.retention_plan import Planned, plan
 from clew.store import open_store
-from clew.store.protocol import Policy, Store
+from clew.store.protocol import Gone, Policy, Store
 
 MOST_ROUNDS = 10
 """A round measures the store once; what is too large after it goes in the next."""
@@ -56,16 +56,24 @@ def run(store: Store, policy: Policy, *, learns: bool) -> Done:
 
 
 def _sum(done: Done, more: Done) -> Done:
-    expired, crowded_out = ([a + b for a, b in zip(*pair, strict=True)] for pair in zip(done[:2], more[:2], strict=True))
     return Done(
-        done.expired._make(expired), done.crowded_out._make(crowded_out), more.waiting, done.metrics + more.metrics
+        _both(done.expired, more.expired),
+        _both(done.crowded_out, more.crowded_out),
+        more.waiting,
+        done.metrics + more.metrics,
     )
+
+
+def _both(one: Gone, other: Gone) -> Gone:
+    return Gone(one.traces + other.traces, one.spans + other.spans)
 
 
 def _tell(done: Done, store: Store) -> None:
     told = f"{done.expired.traces:,} traces ({done.expired.spans:,} spans) were too old"
     if done.crowded_out.traces:
-        told += f", {done.crowded_out.traces:,} ({done.crowded_out.spans:,} spans) one too many for CLEW_RETENTION_BYTES"
+        told += (
+            f", {done.crowded_out.traces:,} ({done.crowded_out.spans:,} spans) one too many for CLEW_RETENTION_BYTES"
+        )
     told += f"; {done.metrics:,} histograms went; {_size(store.used_bytes())} are in use"
     errors().print(told, markup=False, soft_wrap=True)
     if done.waiting:

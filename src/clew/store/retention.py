@@ -93,7 +93,7 @@ class Erased(NamedTuple):
     spans: int
     projects: list[str]
     """Where, sorted."""
-    trace_ids: list[str] = []
+    trace_ids: list[str]
     """Which, sorted."""
 
 
@@ -209,4 +209,3 @@ def metrics_fact(resolution_s: int) -> str:
 def unchanged(found: Expiring, flag: str, status: str, start_ns: int, spans: int) -> bool:
     """Whether a trace is still what it was when it was found; if not, its time may be another."""
     return (found.flag.value, found.status, found.start_ns, found.spans) == (flag, status, start_ns, spans)
-

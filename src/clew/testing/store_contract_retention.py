@@ -260,8 +260,8 @@ class RetentionContract(OpensStore):
         """Users of two applications may have one id."""
         for project in ("a", "b"):
             put(store, a_span(0, user_id="ana"), project=project)
-        assert store.erase(Whom(user_id="ana", project="b")) [:3] == (1, 1, ["b"])
-        assert store.erase(Whom(user_id="ana", project="none")) [:3] == (0, 0, [])
+        assert store.erase(Whom(user_id="ana", project="b"))[:3] == (1, 1, ["b"])
+        assert store.erase(Whom(user_id="ana", project="none"))[:3] == (0, 0, [])
         assert listed(store, "a") == {a_trace_id(0)}
 
     def test_scores_of_a_trace_that_never_came_are_erased(self, store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from clew.config import AgeRule
 from clew.errors import StoreBusy
 from clew.jobs import retention
-from clew.jobs.retention import Round, RetentionJob
+from clew.jobs.retention import RetentionJob, Round
 from clew.jobs.retention_plan import plan
 from clew.store import open_store
 from clew.store.protocol import Policy, Whom

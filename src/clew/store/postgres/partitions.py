@@ -8,6 +8,7 @@ readers nor writers.
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ PER_DAY = 1 << 36
 AHEAD_DAYS = 3
 DAY_NS = 86_400 * 10**9
 
+_A_DAY = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _EPOCH = date(1970, 1, 1)
 _LAST_DAY = (date(9999, 1, 1) - _EPOCH).days
 
@@ -39,6 +41,8 @@ _TABLES = (
     _Table("trace_text", PER_DAY * PER_TRACE, "fillfactor = 100"),
     _Table("trace_text_blocks", PER_DAY, "fillfactor = 100"),
 )
+
+TABLE_NAMES = tuple(table.name for table in _TABLES)
 
 _MADE = b"""
 SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
@@ -76,6 +80,16 @@ def _missing(connection: Connection, days: range) -> list[int]:
     rows = connection.execute(_MADE, {"tables": [table.name for table in _TABLES]}, prepare=False).fetchall()
     made = {name for (name,) in rows}
     return [day for day in days if any(name_of(table.name, day) not in made for table in _TABLES)]
+
+
+def days_of(connection: Connection, table: str) -> list[int]:
+    """Give the days of which *table* has a partition."""
+    rows = connection.execute(_MADE, {"tables": [table]}).fetchall()
+    names = [name[len(table) + 1 :] for (name,) in rows]
+    dates = [
+        date(int(name[:4]), int(name[4:6]), int(name[6:])) for name in names if name.isdecimal() and len(name) == 8
+    ]
+    return [(each - _EPOCH).days for each in dates]
 
 
 def name_of(table: str, day: int) -> str:

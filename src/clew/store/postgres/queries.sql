@@ -169,6 +169,9 @@ SELECT t.seq, {columns}
   FROM traces AS t
  WHERE t.seq = (SELECT i.seq FROM trace_ids AS i WHERE i.project_id = %(project_id)s AND i.trace_id = %(trace_id)s);
 
+-- name: by_index
+SET LOCAL enable_seqscan = off;
+
 -- name: traces_with_word
 SELECT DISTINCT chunk_id / 256 FROM trace_text WHERE words @> ARRAY[%(word)s]::text[];
 
@@ -244,6 +247,10 @@ SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
 
 -- name: fact
 SELECT value FROM facts WHERE name = %(name)s;
+
+-- name: metrics_facts
+-- From when on which histograms are there: clew.store.retention.
+SELECT name, value FROM facts WHERE name IN ('metrics_from_s:60', 'metrics_from_s:3600');
 
 -- name: put_fact
 INSERT INTO facts (name, value) VALUES (%(name)s, %(value)s)

@@ -20,7 +20,7 @@ from clew.store.postgres import partitions
 from clew.store.postgres.binary import safe, told
 from clew.store.postgres.commit import QUERIES, Commit
 from clew.store.postgres.connect import Connection
-from clew.store.postgres.graph_store import PostgresGraph
+from clew.store.postgres.expiry_store import PostgresExpiry
 from clew.store.postgres.listing import list_page
 from clew.store.postgres.numbers import Numbers
 from clew.store.postgres.percentiles import read_tallies
@@ -30,9 +30,10 @@ from clew.store.postgres.snapshot import PostgresSnapshot
 from clew.store.postgres.statements import Statements
 from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.ready import ReadyBatch, make_ready
+from clew.store.retention import KeptMetrics, kept_metrics
 
 
-class PostgresStore(LatencyReader, PostgresGraph):
+class PostgresStore(LatencyReader, PostgresExpiry):
     """A `clew.store.protocol.Store` in one schema of a database."""
 
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
@@ -122,6 +123,10 @@ class PostgresStore(LatencyReader, PostgresGraph):
         """Give one trace; see `clew.store.protocol.TraceReader`."""
         with self._reading() as connection:
             return read_trace(connection, project, trace_id)
+
+    def _kept_metrics(self) -> KeptMetrics:
+        with self._reading() as connection:
+            return kept_metrics(dict(Statements(connection, QUERIES).rows("metrics_facts")))
 
     def _tallies(self, project: str, asked: Asked) -> Tallied:
         with self._reading() as connection:

@@ -8,7 +8,7 @@ different ones as all of them together. The index gets so many fewer entries, an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 
 import msgspec
@@ -70,6 +70,19 @@ class Block:
         """Give the seqs of the traces that have *word*."""
         places = self._places.get(word, [])
         return set(itemgetter(*places)(self.seqs)) if len(places) > 1 else {self.seqs[place] for place in places}
+
+    def traces(self, seqs: Collection[int]) -> list[tuple[int, list[str]]]:
+        """Give those of *seqs* that are in it, with their words."""
+        words: dict[int, list[str]] = {seq: [] for seq in self.seqs if seq in seqs}
+        for word, places in self._places.items():
+            for place in places:
+                if self.seqs[place] in words:
+                    words[self.seqs[place]].append(word)
+        return list(words.items())
+
+    def without(self, seqs: Collection[int]) -> list[tuple[int, list[str]]]:
+        """Give all others, for `block_row`."""
+        return self.traces(set(self.seqs) - set(seqs))
 
 
 def with_word(blocks: Iterable[Block], word: str) -> set[int]:

@@ -10,6 +10,7 @@ until the whole file is written anew.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import apsw
@@ -51,7 +52,7 @@ SCRUB_FACT = "scrub_due"
 """Traces were erased whose bytes are still in the file."""
 
 VACUUM_PAGES = 256
-"""Of 8 KB: what one step gives back, in some milliseconds."""
+"""Of 4 KB: what one step gives back, in some milliseconds."""
 
 MERGE_PAGES = 64
 
@@ -184,11 +185,13 @@ class SqliteExpiry(SqliteGraph):
     def erase(self, whom: Whom) -> Erased:
         """Erase traces; see `clew.store.protocol.Retention`."""
         check_whom(whom)
-        gone, projects, went = Gone(), set(), set()
+        gone = Gone()
+        projects: set[str] = set()
+        went: set[str] = set()
         for project, trace_ids in self._of(whom):
             for at in range(0, len(trace_ids), STEP_TRACES):
                 part = trace_ids[at : at + STEP_TRACES]
-                erased = self._transact(lambda connection, of=project, ids=part: Dropping(connection).erase(of, ids))
+                erased = self._transact(partial(_erase, project=project, trace_ids=part))
                 gone = Gone(gone.traces + erased.traces, gone.spans + erased.spans)
                 went.update(part if erased.traces else ())
                 projects.update([project] if erased.traces else ())
@@ -219,8 +222,7 @@ class SqliteExpiry(SqliteGraph):
         with self._exclusively() as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("VACUUM")
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if busy:
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]:
                 raise StoreBusy("somebody still reads what was erased; ask again and the file is cleaned")
         self._transact(lambda connection: Statements(connection, QUERIES).run("drop_fact", name=SCRUB_FACT))
         return True
@@ -278,6 +280,10 @@ class Dropping:
             self._sql.run("next_version", project_id=project_id, traces=0, variants=0)
 
 
+def _erase(connection: apsw.Connection, *, project: str, trace_ids: Sequence[str]) -> Gone:
+    return Dropping(connection).erase(project, trace_ids)
+
+
 def _used_pages(connection: apsw.Connection) -> int:
     return int(connection.pragma("page_count")) - int(connection.pragma("freelist_count"))
 
@@ -287,4 +293,3 @@ def _merge_words(connection: apsw.Connection, pages: int) -> bool:
     before = connection.total_changes()
     connection.execute(QUERIES["merge_words"], {"pages": pages})
     return connection.total_changes() - before >= 2
-
