@@ -64,10 +64,11 @@ class Subject:
     def show(self) -> None:
         """Print what was measured."""
         per_million = 1e6 / self.spans
+        p50_ms, p95_ms = percentile(self.writes_s, 0.5) * 1e3, percentile(self.writes_s, 0.95) * 1e3
         print(
-            f"{self.name:42} {self.spans / self.wall_s:8,.0f} spans/s; a write {percentile(self.writes_s, 0.5) * 1e3:.0f} / "
-            f"{percentile(self.writes_s, 0.95) * 1e3:.0f} ms; CPU s a million: writer {self.client_s * per_million:.1f}, "
-            f"server {self.server_s * per_million:.1f}; {self.store.stats()['bytes'] / self.spans:.0f} bytes a span"
+            f"{self.name:42} {self.spans / self.wall_s:8,.0f} spans/s; a write {p50_ms:.0f} / {p95_ms:.0f} ms; "
+            f"CPU s a million: writer {self.client_s * per_million:.1f}, server {self.server_s * per_million:.1f}; "
+            f"{self.store.stats()['bytes'] / self.spans:.0f} bytes a span"
         )
         for question, taken_s in self.asked_s.items():
             p50_ms, p95_ms = percentile(taken_s, 0.5) * 1e3, percentile(taken_s, 0.95) * 1e3

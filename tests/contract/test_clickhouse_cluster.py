@@ -10,12 +10,12 @@ from pathlib import Path
 import clickhouse_server
 import pytest
 
-from clew.errors import StoreUnavailable
+from clew.errors import BadFilter, ConfigError, SchemaTooNew, StoreUnavailable
 from clew.graph import Graph
 from clew.model import Batch, Score
 from clew.store import Store, open_store
 from clew.store.clickhouse.connect import Servers
-from clew.store.protocol import TraceFilter
+from clew.store.protocol import Policy, TraceFilter, Whom
 from clew.testing.store_contract import (
     DAY_NS,
     START_NS,
@@ -290,3 +290,70 @@ def test_a_log_is_read_on_from_what_was_written_down(clickhouse_database, monkey
     assert again.arms("default", None) == store.arms("default", None)
     for each in (store, again):
         each.close()
+
+
+# Opening.
+
+
+def test_what_will_not_mend_itself_is_said_when_it_is_opened(clickhouse):
+    """A database that is not there, a password that is wrong."""
+    with pytest.raises(ConfigError, match="CREATE DATABASE"):
+        open_store(f"{clickhouse.url}/nowhere")
+    with pytest.raises(ConfigError, match="password") as refused:
+        open_store(f"clickhouse://default:secret@127.0.0.1:{clickhouse.port}/default")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_is_unavailable():
+    """It may come back."""
+    with pytest.raises(StoreUnavailable, match="running there"):
+        open_store(f"clickhouse://127.0.0.1:{clickhouse_server.free_port()}/db")
+
+
+def test_who_only_reads_makes_nothing_and_writes_nothing(clickhouse_database):
+    """`clew doctor` may look at a store that is not there."""
+    with pytest.raises(StoreUnavailable, match="no Clew store"):
+        open_store(clickhouse_database, read_only=True)
+    store = open_store(clickhouse_database)
+    put(store, a_span())
+    reader = open_store(clickhouse_database, read_only=True)
+    assert ids(reader) == [a_trace_id(0)]
+    with pytest.raises(StoreUnavailable, match="read only"):
+        put(reader, a_span(1))
+    for each in (store, reader):
+        each.close()
+
+
+def test_tables_of_a_newer_clew_are_left_alone(clickhouse, clickhouse_database):
+    """It may keep there what this one does not know."""
+    open_store(clickhouse_database).close()
+    clickhouse.ask(f"INSERT INTO {clickhouse_database.rpartition('/')[2]}.clew_facts VALUES ('schema', '99')")
+    with pytest.raises(SchemaTooNew):
+        open_store(clickhouse_database)
+
+
+def test_days_that_are_over_go_without_being_asked(clickhouse, clickhouse_database):
+    """By the day on which a trace came: ClickHouse drops whole parts."""
+    store = open_store(f"{clickhouse_database}?keep_days=1")
+    database = clickhouse_database.rpartition("/")[2]
+    put(store, a_span())
+    for table in ("clew_pieces", "clew_traces"):
+        columns = "* REPLACE(toDate('2001-01-01') AS day, unhex(repeat('ab', 16)) AS trace_id)"
+        clickhouse.ask(f"INSERT INTO {database}.{table} SELECT {columns} FROM {database}.{table}")
+        clickhouse.ask(f"OPTIMIZE TABLE {database}.{table} FINAL")
+    assert store.stats()["traces"] == 1
+    assert ids(store) == [a_trace_id(0)]
+    store.close()
+
+
+def test_what_this_store_cannot_keep_of_a_promise_it_refuses(clickhouse_database):
+    """An erasure that erases half would be taken for one."""
+    store = open_store(clickhouse_database)
+    with pytest.raises(BadFilter, match="scale-out"):
+        store.erase(Whom(user_id="ana"))
+    with pytest.raises(BadFilter, match="keep_days"):
+        store.expired(Policy(keep_ns=1), now_ns=2, limit=1)
+    with pytest.raises(BadFilter, match="keep_days"):
+        store.earliest(Policy(most_bytes=1), limit=1)
+    assert store.expired(Policy(), now_ns=2, limit=1) == []
+    store.close()

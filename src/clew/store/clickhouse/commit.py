@@ -18,9 +18,8 @@ from typing import Any
 import msgspec
 
 from clew.model import Score
-from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse.connect import Servers, wanted
-from clew.store.clickhouse.rows import DUE, PIECES, ROWS, TRACES, pack_scores
+from clew.store.clickhouse.rows import DUE, PIECES, ROWS, TRACES, pack_scores, pack_spans, unpacked
 from clew.store.clickhouse.traces import Folded, Piece, Stored, TraceKey, fold, read_stored
 from clew.store.protocol import Written
 from clew.store.ready import ReadyBatch
@@ -32,13 +31,13 @@ _NOTHING = Stored(None, [])
 class Touched:
     """One trace of a write."""
 
-    def __init__(self, project: str, trace_id: str, stored: Stored, coder: ChunkCoder) -> None:
+    def __init__(self, project: str, trace_id: str, stored: Stored) -> None:
         self.project = project
         self.trace_id = bytes.fromhex(trace_id)
         self.stored = stored
         self.pieces = list(stored.pieces)
         """All of them, also the one that this write adds."""
-        self.folded = fold(stored.pieces, coder) if stored.pieces else Folded()
+        self.folded = fold(stored.pieces) if stored.pieces else Folded()
         self.scores: list[Score] = []
         """New ones."""
         self.work = TraceWork(0, known=bool(stored.pieces))
@@ -76,9 +75,8 @@ class Touched:
 class Commit:
     """Writes batches."""
 
-    def __init__(self, servers: Servers, coder: ChunkCoder, *, text_search: bool) -> None:
+    def __init__(self, servers: Servers, *, text_search: bool) -> None:
         self._servers = servers
-        self._coder = coder
         self._text_search = text_search
         self._now_ns = time.time_ns()
 
@@ -104,7 +102,7 @@ class Commit:
         touched: dict[TraceKey, Touched] = {}
         for project, trace_id in sorted(keys):
             key = project, bytes.fromhex(trace_id)
-            touched[key] = Touched(project, trace_id, stored.get(key, _NOTHING), self._coder)
+            touched[key] = Touched(project, trace_id, stored.get(key, _NOTHING))
         for batch in batches:
             for score in batch.scores:
                 touched[batch.project, bytes.fromhex(score.trace_id)].add_score(score, self._now_ns)
@@ -124,9 +122,9 @@ class Commit:
         work, before = each.work, each.stored.pieces
         spans = b""
         if work.ready is not None:
-            spans = work.ready.chunk
+            spans = unpacked(work.ready.chunk)
         elif work.fresh:
-            spans = self._coder.pack([list(work.fresh.values())])[0]
+            spans = pack_spans(list(work.fresh.values()))
         return Piece(
             piece=secrets.randbits(64),
             place=1 + max((piece.place for piece in before), default=0),
@@ -147,7 +145,7 @@ class Commit:
         stored = read_stored(self._servers, [each.key for each in late])
         for each in late:
             each.pieces = stored[each.key].pieces
-            each.folded = fold(each.pieces, self._coder)
+            each.folded = fold(each.pieces)
             each.work.ready = None
             each.work.spans = each.folded.spans
             each.work.scores = list(each.folded.scores.values())

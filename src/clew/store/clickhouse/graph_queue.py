@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from clew.errors import StoreUnavailable
 from clew.model import Span
-from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse.connect import Servers, wanted
 from clew.store.clickhouse.log import LogRow
 from clew.store.clickhouse.rows import DUE
@@ -74,14 +73,13 @@ def _look_at(servers: Servers, rows: Sequence[_DueRow]) -> tuple[list[Unlearned]
     """Give those that are to be learned, and those that are not, with their marks."""
     stored = read_stored(servers, [row.key for row in rows])
     past = read_past(servers, [row.key for row in rows])
-    coder = ChunkCoder()
     found: list[Unlearned] = []
     done: list[tuple[TraceKey, int]] = []
     for row in rows:
         trace = stored.get(row.key)
         if trace is None or trace.row is None:
             continue  # its write was broken off; it is finished when it is sent again
-        one = _unlearned(row.key, trace, past.get(row.key, Past()), coder)
+        one = _unlearned(row.key, trace, past.get(row.key, Past()))
         if one is None:
             done.append((row.key, max(trace.row.mark, row.rank // 2)))
         else:
@@ -89,15 +87,15 @@ def _look_at(servers: Servers, rows: Sequence[_DueRow]) -> tuple[list[Unlearned]
     return found, done
 
 
-def _unlearned(key: TraceKey, trace: Stored, past: Past, coder: ChunkCoder) -> Unlearned | None:
+def _unlearned(key: TraceKey, trace: Stored, past: Past) -> Unlearned | None:
     """None if there is nothing to be learned of it."""
     assert trace.row is not None
     if trace.row.mark <= past.mark:
         return None
     project, trace_id = key
     try:
-        now = fold(only(trace.pieces, trace.row.pieces), coder).spans
-        before = fold(only(trace.pieces, past.pieces), coder).spans
+        now = fold(only(trace.pieces, trace.row.pieces)).spans
+        before = fold(only(trace.pieces, past.pieces)).spans
     except StoreUnavailable:
         return Unlearned(project, trace_id.hex(), [], frozenset(), trace.row.mark)
     learned = {span_id: span for span_id, span in before.items() if span.end_ns is not None}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from clew.store.chunks import PER_TRACE, ChunkCoder
+import zstandard
+
+from clew.store.chunks import PER_TRACE
 from clew.store.clickhouse.connect import Servers
+from clew.store.clickhouse.rows import pack_spans
 from clew.store.clickhouse.traces import Piece, fold, only, read_stored
 from clew.store.sieve import Candidate
 
@@ -16,7 +19,7 @@ class ClickhouseLooks:
     def __init__(self, servers: Servers, project: str) -> None:
         self._servers = servers
         self._project = project
-        self._coder = ChunkCoder()
+        self._compressor = zstandard.ZstdCompressor(level=1)
         self._count = 0
 
     def candidate(self, start_ns: int, trace_id: str) -> Candidate:
@@ -31,7 +34,7 @@ class ClickhouseLooks:
     def scores(self, candidates: Sequence[Candidate], name: str) -> Iterator[tuple[str, float, str]]:
         """Give (trace id, value, label) of their scores of this name."""
         for candidate, pieces in self._read(candidates):
-            for score in fold(pieces, self._coder).scores.values() if any(each.scores for each in pieces) else ():
+            for score in fold(pieces).scores.values() if any(each.scores for each in pieces) else ():
                 if score.name == name:
                     yield candidate.trace_id, score.value, score.label
 
@@ -39,10 +42,9 @@ class ClickhouseLooks:
         """Give (chunk id, chunk) of their spans, without what was said of one before it ended."""
         for candidate, pieces in self._read(candidates):
             with_spans = [piece for piece in pieces if piece.spans]
-            if len(with_spans) == 1:
-                chunk = with_spans[0].spans
-            else:
-                [chunk] = self._coder.pack([list(fold(with_spans, self._coder).spans.values())])
+            # One piece is what it is; of several the sieve must not see what a later one replaced.
+            body = with_spans[0].spans if len(with_spans) == 1 else pack_spans(list(fold(with_spans).spans.values()))
+            chunk = self._compressor.compress(body)
             yield candidate.seq * PER_TRACE, chunk
 
     def _read(self, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, list[Piece]]]:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import zstandard
 
+from clew.errors import StoreUnavailable
 from clew.model import Score, Span, TraceSummary
-from clew.model.tally import Minutes, count
+from clew.model.tally import Minutes, add_to
 from clew.store.columns import bits_of, finite, int64
 from clew.store.ready import RowMakers
 from clew.store.text import text_of, words
@@ -96,9 +98,34 @@ _encode = msgspec.msgpack.Encoder().encode
 _summary = msgspec.msgpack.Decoder(TraceSummary)
 _scores = msgspec.msgpack.Decoder(list[Score])
 
+_spans = msgspec.msgpack.Decoder(list[Span])
+
 pack_scores = _encode
+pack_spans = _encode
 read_scores = _scores.decode
 read_summary = _summary.decode
+
+
+def unpacked(chunk: bytes) -> bytes:
+    """
+    Give a chunk (`clew.store.chunks`) as it is stored here.
+
+    Not compressed: ClickHouse does that with the spans of many traces at once, which share much.
+    """
+    return zstandard.ZstdDecompressor().decompress(chunk)
+
+
+def read_spans(body: bytes) -> list[Span]:
+    """
+    Read the spans of a piece.
+
+    Raises:
+        StoreUnavailable: its bytes are damaged.
+    """
+    try:
+        return _spans.decode(body)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"a piece of a trace is damaged ({error}); restore the store from a copy") from error
 
 
 def summary_values(summary: TraceSummary) -> list[Any]:
@@ -155,13 +182,16 @@ def spans_values(spans: Iterable[Span]) -> list[Any]:
         {span.user_id for span in several},
         {span.session_id for span in several},
     )
-    tally = tally_values(count(span for span in several if span.end_ns is not None))
-    return [sorted(filter(None, each)) for each in said] + tally
+    minutes: Minutes = {}
+    for span in several:
+        if span.end_ns is not None:
+            add_to(minutes, span)
+    return [list(filter(None, each)) for each in said] + tally_values(minutes)
 
 
 def words_of(spans: Iterable[Span]) -> list[str]:
     """Every word of *spans*, once."""
-    return sorted(words(text_of(spans)))
+    return list(words(text_of(spans)))
 
 
 ROWS = RowMakers(summary=summary_values, spans=spans_values, words=words_of)

@@ -22,6 +22,9 @@ TABLES = (
 
 # Acknowledged means on the disk: ClickHouse writes a part and leaves it to the system when it gets there.
 _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1"
+_GRANULES = {"clew_pieces": ", index_granularity = 128", "clew_traces": ", index_granularity = 1024"}
+"""Rows that are read for one: some kilobytes each, so fewer than ClickHouse's 8,192."""
+
 _WINDOW = 10_000
 """So many inserts back the server knows which position of a log is taken."""
 
@@ -71,7 +74,7 @@ def _with_engine(target: Target, table: str, statement: str) -> str:
 
 
 def _settings(target: Target, table: str) -> str:
-    settings = _DURABLE
+    settings = f"{_DURABLE}{_GRANULES.get(table, '')}"
     if table in _BY_DAY and target.keep_days is not None:
         settings += ", ttl_only_drop_parts = 1"
     if table == "clew_log":

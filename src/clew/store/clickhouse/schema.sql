@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS clew_pieces (
     committed_ns Int64 CODEC(Delta, ZSTD(1)),
     span_count UInt32,
     score_count UInt32,
-    spans String CODEC(NONE),
+    spans String CODEC(ZSTD(3)),
     scores String CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree()

@@ -12,7 +12,7 @@ from clew.store.check import check_batch
 from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse import schema
 from clew.store.clickhouse.commit import Commit
-from clew.store.clickhouse.graph_store import ClickhouseGraph
+from clew.store.clickhouse.expiry import ClickhouseExpiry
 from clew.store.clickhouse.listing import list_page
 from clew.store.clickhouse.rows import ROWS
 from clew.store.clickhouse.tallies import read_tallies
@@ -22,13 +22,13 @@ from clew.store.protocol import Meanwhile, Page, StoredTrace, TraceFilter, Writt
 from clew.store.ready import ReadyBatch, make_ready
 
 
-class ClickhouseStore(LatencyReader, ClickhouseGraph):
+class ClickhouseStore(LatencyReader, ClickhouseExpiry):
     """A `clew.store.protocol.Store` in one database of a ClickHouse server or cluster."""
 
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
         self._text_search = text_search
         self._preparing = threading.Lock()
-        self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
+        self._coder = ChunkCoder()
         super().__init__(url, read_only=read_only)
 
     # Writing.
@@ -48,7 +48,7 @@ class ClickhouseStore(LatencyReader, ClickhouseGraph):
         ready = [self.prepare(batch) for batch in batches]
 
         def work() -> Written:
-            return Commit(self._servers, self._commit_coder, text_search=self._text_search).write(ready)
+            return Commit(self._servers, text_search=self._text_search).write(ready)
 
         return self._write_alone(work)
 
@@ -80,7 +80,7 @@ class ClickhouseStore(LatencyReader, ClickhouseGraph):
         stored = read_stored(self._servers, [key]).get(key)
         if stored is None or stored.row is None:
             return None
-        folded = fold(only(stored.pieces, stored.row.pieces), ChunkCoder())
+        folded = fold(only(stored.pieces, stored.row.pieces))
         spans, scores = list(folded.spans.values()), list(folded.scores.values())
         return StoredTrace(
             summary=summarise(project, spans, scores),
@@ -104,12 +104,13 @@ class ClickhouseStore(LatencyReader, ClickhouseGraph):
             "spans": spans,
             "scores": self._servers.value("score_total"),
             "projects": projects,
-            "bytes": self._bytes(),
+            "bytes": self.used_bytes(),
             "text_search": self._text_search,
             "read_only": self._read_only,
         }
 
-    def _bytes(self) -> int:
+    def used_bytes(self) -> int:
+        """Say what the tables take on the disks of all shards."""
         if not self._target.cluster:
             return int(self._servers.value("bytes"))
         named = {"cluster": self._target.cluster, "database": self._target.database}

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from clew.model import Score, Span
 from clew.model.halves import keep
-from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse.connect import Servers, wanted
-from clew.store.clickhouse.rows import read_scores
+from clew.store.clickhouse.rows import read_scores, read_spans
 
 TraceKey = tuple[str, bytes]
 """Project and trace id."""
@@ -95,11 +94,16 @@ def read_stored(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, 
     return {key: Stored(rows.get(key), pieces) for key, pieces in read_pieces(servers, keys).items()}
 
 
-def fold(pieces: Iterable[Piece], coder: ChunkCoder) -> Folded:
-    """Put together what *pieces* say, in their order."""
+def fold(pieces: Iterable[Piece]) -> Folded:
+    """
+    Put together what *pieces* say, in their order.
+
+    Raises:
+        StoreUnavailable: the bytes of one are damaged.
+    """
     folded = Folded()
     for piece in pieces:
-        for span in coder.unpack(piece.spans) if piece.spans else ():
+        for span in read_spans(piece.spans) if piece.spans else ():
             keep(span, folded.spans)
         for score in read_scores(piece.scores) if piece.scores else ():
             folded.add_score(score)
