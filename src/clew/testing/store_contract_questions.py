@@ -152,8 +152,8 @@ class LatencyQuestionsContract(OpensStore):
     def test_a_heat_map_is_of_what_was_asked_for(self, store: Store) -> None:
         """One that shows every operation shows none."""
         put(store, a_span(0, 0, kind="tool", name="a", model="m"), a_span(0, 1, kind="root", name="b"))
-        of: dict[str, Any]
-        for of in ({"kind": "tool"}, {"name": "b"}, {"model": "m"}):
+        asked: list[dict[str, Any]] = [{"kind": "tool"}, {"name": "b"}, {"model": "m"}]
+        for of in asked:
             heat = store.latency_heat("default", **_window(), step_s=DAY_S, **of)
             assert [count for *_, count in heat.cells] == [1]
         assert store.latency_heat("other", **_window(), step_s=DAY_S).cells == []
@@ -276,7 +276,7 @@ def _population(seed: int) -> tuple[list[Span], list[Score]]:
             )
         for _ in range(draw.randint(0, 3)):
             label, name, value = draw.choice(["", "good"]), draw.choice(["rating", "fit"]), draw.randint(0, 5)
-            source = draw.choice(["user", "code"])
+            source: Any = draw.choice(["user", "code"])
             scores.append(
                 Score(trace_id=a_trace_id(trace), name=name, value=value, label=label, source=source, at_ns=1)
             )

@@ -6,7 +6,7 @@ itself and the traces are intersected.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.numbers import run_of
@@ -22,6 +22,9 @@ RARE = 1_000
 
 BLOCK_COUNTS_AS = 25
 
+FEW = 500
+"""Among so few traces the other words are looked for: a common one is in every block there is."""
+
 
 class Search:
     """The words of one search, over *connection*."""
@@ -34,6 +37,8 @@ class Search:
             BadFilter: there is none, or too many.
         """
         self._sql = Statements(connection, QUERIES)
+        # Words lie beside their rows, so the planner takes reading all of them for cheap, and it is not.
+        self._sql.run("by_index")
         found = check_words(words(text.encode("utf-8", "replace").decode()))
         counts = {word: self._count(word) for word in map(lexeme, found)}
         self._words = sorted(counts, key=lambda word: (counts[word], word))
@@ -47,9 +52,10 @@ class Search:
     def everywhere(self) -> set[int]:
         """Every trace that has all the words."""
         found = self._with(self._words[0])
-        for word in self._words[1:]:
-            if found:
-                found &= self._with(word)
+        for place, word in enumerate(self._words[1:], start=1):
+            if len(found) <= FEW:
+                return self._among(found, self._words[place:])
+            found &= self._with(word)
         return found
 
     def _with(self, word: str) -> set[int]:
@@ -63,14 +69,18 @@ class Search:
 
     def among(self, seqs: Sequence[int]) -> set[int]:
         """Those of *seqs*, which are few, that have all the words."""
+        return self._among(seqs, self._words)
+
+    def _among(self, seqs: Collection[int], words: Sequence[str]) -> set[int]:
         if not seqs:
             return set()
+        # A run is of a thousand numbers, and what lies between its first and last is read.
         runs = [list(group) for _, group in itertools.groupby(sorted(seqs), key=run_of)]
         between = {"firsts": [run[0] for run in runs], "lasts": [run[-1] for run in runs]}
-        alone = {seq: set(found) for seq, found in self._sql.rows("words_of", words=self._words, **between)}
+        alone = {seq: set(found) for seq, found in self._sql.rows("words_of", words=words, **between)}
         blocks = [Block(places) for (places,) in self._sql.rows("blocks_of", **between)]
         valid = self._valid(set(seqs).intersection(*[[seq for block in blocks for seq in block.seqs]]))
         found = set(seqs)
-        for word in self._words:
+        for word in words:
             found &= (with_word(blocks, word) & valid) | {seq for seq, has in alone.items() if word in has}
         return found
