@@ -1,0 +1,49 @@
+"""What a search for words reads in PostgreSQL. What it finds is in the contract."""
+
+from functools import partial
+
+import psycopg
+import pytest
+
+from clew.model import Batch
+from clew.store import open_store
+from clew.store.postgres import search
+from clew.store.postgres.listing import QUERIES
+from clew.store.postgres.words import Block
+from clew.store.protocol import TraceFilter
+from clew.testing.store_contract import a_span, a_trace_id
+
+
+@pytest.fixture
+def store(postgres_schema):
+    """Thirty commits of ten traces: as many blocks, and a common word in each."""
+    store = open_store(postgres_schema)
+    for first in range(0, 300, 10):
+        spans = [a_span(trace, inputs=f"common number{trace}") for trace in range(first, first + 10)]
+        store.write([Batch(spans=spans)])
+    yield store
+    store.close()
+
+
+def test_a_common_word_is_looked_for_only_where_the_rare_one_is(store, monkeypatch):
+    """It is in every block there is: with ten million spans, that is most of a minute."""
+    read = []
+
+    def count(packed):
+        read.append(1)
+        return Block(packed)
+
+    monkeypatch.setattr(search, "Block", count)
+    [found] = store.list_traces("default", TraceFilter(text="common number77"), limit=50).traces
+    assert found.trace_id == a_trace_id(77)
+    assert len(read) == 2
+
+
+def test_words_are_looked_up_in_their_index(store, postgres_schema):
+    """Words lie beside their rows, so to the planner a scan of all rows looks cheap."""
+    with psycopg.connect(postgres_schema) as connection:
+        explain = partial(connection.execute, b"EXPLAIN " + QUERIES["blocks_with_word"], {"word": "number77"})
+        connection.execute(QUERIES["by_index"])
+        plan = "\n".join(line for (line,) in explain())
+    assert "words_idx" in plan
+    assert "Seq Scan" not in plan
