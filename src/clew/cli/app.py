@@ -12,7 +12,21 @@ from typing import Any
 
 import typer
 
-from clew.cli import doctor, erase, graph, graph_evaluate, import_, keys, latency, mcp, retention, serve, traces
+from clew.cli import (
+    backup,
+    doctor,
+    erase,
+    export,
+    graph,
+    graph_evaluate,
+    import_,
+    keys,
+    latency,
+    mcp,
+    retention,
+    serve,
+    traces,
+)
 from clew.cli.out import errors
 from clew.cli.text import one_line
 from clew.errors import BadFilter, BadTemplate, ClewError, ConfigError, MalformedId, UnknownNode
@@ -31,6 +45,8 @@ commands = typer.Typer(
 commands.command("serve")(serve.serve)
 commands.command("doctor")(doctor.doctor)
 commands.command("import")(import_.import_)
+commands.command("export")(export.export)
+commands.command("backup")(backup.backup)
 commands.command("latency")(latency.latency)
 commands.command("mcp")(mcp.mcp)
 commands.command("retention")(retention.retention)

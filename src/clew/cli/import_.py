@@ -1,4 +1,4 @@
-"""`clew import FILE`: events that were recorded elsewhere, made into traces."""
+"""`clew import FILE`: an export of `clew export`, or events that were recorded elsewhere, made into traces."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from clew import config
 from clew.cli.event_file import EventFile, UnreadableFile, open_events
+from clew.cli.import_export import import_export
 from clew.cli.out import errors
 from clew.cli.sinks import Sink, open_sink
 from clew.cli.text import one_line
 from clew.errors import ClewError, ConfigError
+from clew.move.boxes import is_export
 from clew.wire import Decoded
 from clew.wire.event_times import Base, Unreadable, read_time
 from clew.wire.events import EventReader, Item
@@ -37,7 +39,7 @@ class NothingImported(ClewError):
 
 
 def import_(
-    file: Annotated[str, typer.Argument(help="Event lines, plain or gzip; - reads standard input.")],
+    file: Annotated[str, typer.Argument(help="An export, or event lines (plain or gzip; - reads standard input).")],
     *,
     store: Annotated[
         str | None, typer.Option("--store", help="Write into this store straight, such as sqlite:///clew.db.")
@@ -47,10 +49,15 @@ def import_(
     project: Annotated[str, typer.Option("--project", help="The project to write to.")] = "",
     at: Annotated[str, typer.Option("--at", help="When times begin that are no dates but 0, 1, 2.")] = START,
     unit_ms: Annotated[float, typer.Option("--unit-ms", help="How long 1 of them lasts, in milliseconds.")] = 1.0,
+    keys: Annotated[bool, typer.Option("--keys", help="Of an export: take its API keys, too.")] = False,
+    learn: Annotated[bool, typer.Option(help="Of an export: learn the graph at once, not when a server does.")] = True,
 ) -> None:
-    """Read recorded events, and store them as traces."""
-    base = _base(at, unit_ms)
+    """Read an export, or recorded events, and store what they hold."""
     server, secret = config.URL.read() if url is None else url, config.API_KEY.read() if key is None else key
+    if file != "-" and is_export(file):
+        import_export(file, store=store, url=server, key=secret, project=project, keys=keys, learn=learn)
+        return
+    base = _base(at, unit_ms)
     began = time.monotonic()
     with open_events(file) as events, closing(open_sink(store, server, secret, project)) as sink:
         importer = Importer(sink, EventReader(base, what="line {}"))

@@ -19,6 +19,7 @@ from clew.graph.reading import calls_of
 from clew.graph.slices import slice_names
 from clew.model import Span
 from clew.model.tally import Minutes, Tally, add_to
+from clew.store.graph_protocol import EXPORTED
 from clew.store.snapshot import Known, Snapshot, by_minute, is_nothing
 from clew.wire.deltas import DeltaBody, Learned, MetricRow, rows_of
 
@@ -136,7 +137,7 @@ def _bodies(
         keys = [(row.minute, row.kind, row.name, row.model) for row in mine]
         graph, ours = whole if number == 0 else (_NOTHING, _NOTHING)
         yield DeltaBody(
-            delta_id=f"export-{export_id}-{number}",
+            delta_id=f"{EXPORTED}{export_id}-{number}",
             graph=graph,
             slices={name: packed for name, packed, _ in some},
             metrics=mine,

@@ -41,6 +41,9 @@ class Box(Protocol):
     def workplace(self, name: str) -> Path:
         """Where a part may be written before it is put."""
 
+    def sweep(self) -> None:
+        """Remove what an export that was killed left in workplaces."""
+
     def put(self, manifest: Manifest, parts: Sequence[Part]) -> None:
         """Take *parts*, which were written to their workplaces, durably; *manifest* tells of them already."""
 
@@ -93,6 +96,11 @@ class FolderBox:
     def workplace(self, name: str) -> Path:
         """Beside where it will be."""
         return self._folder / f".{name}.partial"
+
+    def sweep(self) -> None:
+        """Remove what was being written."""
+        for left in self._folder.glob(".*.partial"):
+            left.unlink()
 
     def put(self, manifest: Manifest, parts: Sequence[Part]) -> None:
         """Give the files their names, then tell of them."""
@@ -177,6 +185,13 @@ class FileBox:
     def workplace(self, name: str) -> Path:
         """Beside the file."""
         return self._path.with_name(f".{self._path.name}.{name}.partial")
+
+    def sweep(self) -> None:
+        """Remove what was being written."""
+        start = f".{self._path.name}."
+        for left in self._path.absolute().parent.iterdir():
+            if left.name.startswith(start) and left.name.endswith(".partial"):
+                left.unlink()
 
     def put(self, manifest: Manifest, parts: Sequence[Part]) -> None:  # noqa: ARG002
         """Append the parts, then the note of what they are."""

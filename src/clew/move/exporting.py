@@ -72,6 +72,7 @@ class Exporter:
                 self._export(project)
             if self._manifest.keys and not self._manifest.of("", "keys"):
                 self._put([self._lines("", "keys", self._store.list_keys())])
+            self._box.sweep()
             self._manifest.complete = True
             self._box.finish(self._manifest)
         return self._manifest
@@ -161,6 +162,7 @@ class Exporter:
             messages.flush()
             made.part.after = after
         if not made.part.traces:
+            self._box.workplace(made.part.file).unlink()
             return [], after, more
         return [made.part, *([self._lines(project, "scores", scores)] if scores else [])], after, more
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
@@ -33,7 +33,7 @@ class PartWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._hashed = _Hashed(file)
         self._stream: Any = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_writer(
-            self._hashed, closefd=False
+            cast("BinaryIO", self._hashed), closefd=False
         )
         self.raw_bytes = 0
         """Before compression."""
@@ -133,7 +133,8 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _read_varint(stream: Any) -> int | None:
-    number = shift = 0
+    number: int = 0
+    shift = 0
     while byte := stream.read(1):
         number |= (byte[0] & 127) << shift
         if byte[0] < 128:

@@ -29,8 +29,20 @@ MOST_SLICES = 1_000
 DELTAS_KEPT_NS = 7 * 86_400 * 10**9
 """So long a delta is known to be applied already."""
 
+EXPORTED = "export-"
+"""How the ids of deltas begin that `clew import` applies."""
+
 LONGEST_ROUND_SPANS = 20_000
 """So many spans are given to be learned at once, or one longer trace."""
+
+
+def delta_known_ns(delta_id: str, now_ns: int) -> int:
+    """
+    Say from when on a delta is known, Unix nanoseconds.
+
+    That of an export stays known: the same export may be imported again in years.
+    """
+    return 1 << 62 if delta_id.startswith(EXPORTED) else now_ns
 
 
 class StaleLesson(ClewError):

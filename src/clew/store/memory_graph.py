@@ -22,6 +22,7 @@ from clew.store.graph_protocol import (
     Lesson,
     StaleLesson,
     Unlearned,
+    delta_known_ns,
 )
 from clew.store.memory_choices import MemoryChoices
 from clew.store.undeclared import undeclared
@@ -139,7 +140,7 @@ class MemoryGraph(MemoryChoices):
             at.deltas = {each: at_ns for each, at_ns in at.deltas.items() if at_ns >= now_ns - DELTAS_KEPT_NS}
             if delta_id in at.deltas:
                 return False
-            at.deltas[delta_id] = now_ns
+            at.deltas[delta_id] = delta_known_ns(delta_id, now_ns)
             at.add(undeclared(delta), slices)
             at.minutes = merge([at.minutes, deepcopy(minutes or {})])
             return True

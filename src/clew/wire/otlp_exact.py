@@ -71,7 +71,8 @@ def encode(spans: Sequence[Span]) -> Any:
     scope: str | None = None
     group = scoped = None
     for span in spans:
-        rest, beyond = _Rest(), {}
+        rest = _Rest()
+        beyond: dict[str, Any] = {}
         carried = _resource(span, beyond)
         if group is None or (carried is not resource and carried != resource):
             resource, scope = carried, None

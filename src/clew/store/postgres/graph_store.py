@@ -21,6 +21,7 @@ from clew.store.graph_protocol import (
     Lesson,
     SuggestionRecord,
     Unlearned,
+    delta_known_ns,
 )
 from clew.store.graph_rows import declarations_text, declared_graph
 from clew.store.postgres import locks
@@ -97,9 +98,10 @@ class PostgresGraph(PostgresDatabase):
 
         def apply(connection: Connection, project_id: int) -> bool:
             now_ns = time.time_ns()
+            known_ns = delta_known_ns(delta_id, now_ns)
             statements = Statements(connection, QUERIES)
             statements.run("forget_deltas", before_ns=now_ns - DELTAS_KEPT_NS)
-            if not statements.run("add_delta", project_id=project_id, digest=digest(delta_id), at_ns=now_ns):
+            if not statements.run("add_delta", project_id=project_id, digest=digest(delta_id), at_ns=known_ns):
                 return False
             Saving(connection, project_id).add(observed, slices)
             if minutes:

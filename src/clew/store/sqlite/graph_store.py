@@ -22,6 +22,7 @@ from clew.store.graph_protocol import (
     Lesson,
     SuggestionRecord,
     Unlearned,
+    delta_known_ns,
 )
 from clew.store.graph_rows import declarations_text, declared_graph
 from clew.store.sqlite.file import SqliteFile
@@ -88,9 +89,10 @@ class SqliteGraph(SqliteFile):
 
         def apply(connection: apsw.Connection, project_id: int) -> bool:
             now_ns = time.time_ns()
+            known_ns = delta_known_ns(delta_id, now_ns)
             statements = Statements(connection, QUERIES)
             statements.run("forget_deltas", before_ns=now_ns - DELTAS_KEPT_NS)
-            if statements.run("add_delta", project_id=project_id, delta_id=delta_id, at_ns=now_ns) is None:
+            if statements.run("add_delta", project_id=project_id, delta_id=delta_id, at_ns=known_ns) is None:
                 return False
             Saving(connection, project_id).add(observed, slices)
             if minutes:

@@ -1,0 +1,82 @@
+"""`clew export PLACE`: all that a store holds, into a folder or one file, to be imported elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from clew import config
+from clew.cli.moved import bar, figures, size
+from clew.cli.text import one_line
+from clew.errors import BadFilter, ConfigError
+from clew.move.boxes import box_at
+from clew.move.exporting import Exporter, projects_of
+from clew.move.manifest import Manifest, begun
+from clew.query.filters import text_of, time_of
+from clew.store import open_store
+from clew.store.protocol import Store
+from clew.store.url import shown
+
+
+def export(
+    place: Annotated[str, typer.Argument(help="A folder, or one file if its name ends in .clew.")],
+    *,
+    store: Annotated[str | None, typer.Option("--store", help="The store to read; CLEW_STORE if not given.")] = None,
+    project: Annotated[str, typer.Option("--project", help="Only this project; all of them if not given.")] = "",
+    since: Annotated[str, typer.Option("--since", help="Only traces that started at or after.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Only traces that started before.")] = "",
+    keys: Annotated[bool, typer.Option("--keys", help="Also API keys (their hashes).")] = False,
+) -> None:
+    """Write what a store holds to a folder or file; after a kill, the same command goes on."""
+    url = config.STORE.read() if store is None else store
+    window = _time("--since", since), _time("--until", until)
+    began = time.monotonic()
+    with closing(open_store(url, read_only=url != "memory:")) as opened:
+        projects = projects_of(opened, text_of("--project", project) or "")
+        wanted = begun(version=version("clew"), source=shown(url), projects=projects, window=window, keys=keys)
+        with bar(one_line(shown(url), 60), "spans", _spans(opened, projects, window)) as progress:
+            exporter = Exporter(
+                opened, box_at(place), place=place, tell=lambda manifest: progress.reach(manifest.totals.spans)
+            )
+            manifest = exporter.run(wanted)
+    _tell(place, manifest, time.monotonic() - began)
+
+
+def _time(option: str, text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return time_of(option, text)
+    except BadFilter as error:
+        raise ConfigError(option, error.problem) from None
+
+
+def _spans(store: Store, projects: list[str], window: tuple[int | None, int | None]) -> int | None:
+    """How many spans there will be, if that can be said at once."""
+    if window != (None, None) or not hasattr(store, "snapshot"):
+        return None
+    with store.snapshot() as snapshot:
+        return int(sum(snapshot.totals(project).spans for project in projects))
+
+
+def _tell(place: str, manifest: Manifest, lasted_s: float) -> None:
+    totals = manifest.totals
+    named = ", ".join(one_line(name, 40) for name in manifest.projects[:5]) or "none"
+    more = f" and {len(manifest.projects) - 5} more" if len(manifest.projects) > 5 else ""
+    written = sum(part.bytes for part in manifest.parts)
+    beyond = sum(part.rows for part in manifest.parts if part.kind == "beyond")
+    rows = [
+        ("from", manifest.source),
+        ("to", f"{place} ({size(written)} in {len(manifest.parts):,} parts)"),
+        ("projects", named + more),
+        ("holds", f"{totals.traces:,} traces, {totals.spans:,} spans, {totals.scores:,} scores"),
+        *([("beyond", "also latencies and graph of spans that are not stored (any more)")] if beyond else []),
+        *([("keys", "API keys too, by their hashes: keep this export as you keep them")] if manifest.keys else []),
+        ("took", f"{lasted_s:.1f} s"),
+        ("read back", f"clew import {place} --store …"),
+    ]
+    figures("exported", rows)
