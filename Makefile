@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench matrix faults screenshot clean
+.PHONY: help demo test check bench torture matrix faults screenshot clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: $(VENV)/.check $(VENV)/.test $(VENV)/.demo ## Format, lint, types and imp
 
 bench: $(VENV)/.demo $(VENV)/.test ## Measure Clew beside its peers, in one run. ARGS="sdk|ingest|query|crash|graph" for a part.
 	$(BIN)/python -m bench $(ARGS)
+
+torture: $(VENV)/.test | postgres ## Kill, stop, freeze and fill what Clew stands on, for half an hour, and count what was lost.
+	CLEW_TORTURE=1 $(BIN)/python -m pytest tests/torture -p no:randomly $(ARGS)
 
 matrix: $(VENV)/.test ## Who loses the parent where: Clew beside its peers, on each Python here. ARGS="--markdown --details"
 	$(BIN)/python tests/matrix/matrix_table.py $(ARGS)

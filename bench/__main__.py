@@ -1,4 +1,4 @@
-"""`python -m bench [sdk|trouble|ingest|query|crash|graph …]`: measure, print, keep. README.md says how."""
+"""`python -m bench [sdk|trouble|ingest|query|crash|graph|stores …]`: measure, print, keep. README.md says how."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
-from bench import crash, graph, ingest, peers, query, report
+from bench import crash, graph, ingest, peers, query, report, stores
 from bench.places import ROOT
 from bench.sdk import drive, trouble
 
-PARTS = ("sdk", "trouble", "ingest", "query", "crash", "graph")
+PARTS = ("sdk", "trouble", "ingest", "query", "crash", "graph", "stores")
 NEEDED = {
     "sdk": drive.PEERS,
     "trouble": trouble.PEERS,
@@ -22,6 +23,7 @@ NEEDED = {
     "query": (),
     "crash": (),
     "graph": graph.PEERS,
+    "stores": (),
 }
 
 
@@ -35,7 +37,7 @@ def arguments() -> argparse.Namespace:
         "away-spans": (200_000, "trouble: spans made while the server is away"),
         "away-rate": (0, "trouble: requests a second meanwhile; 0 is as fast as it goes"),
         "ingest-rounds": (3, "ingest: fresh servers for each dialect"),
-        "spans": (204_800, "ingest: spans of a load"),
+        "spans": (204_800, "ingest, stores: spans of a load"),
         "phoenix-spans": (10_240, "ingest: spans of Phoenix' load; 0 leaves Phoenix out"),
         "connections": (8, "ingest: connections that send side by side"),
         "stored": (200_000, "query: spans in the store"),
@@ -46,9 +48,16 @@ def arguments() -> argparse.Namespace:
         "edges": (100_000, "graph: edges of the graph that is asked"),
         "graph-asks": (200, "graph: times that each question is asked"),
         "graph-traces": (20_000, "graph: RAG requests that are learned"),
+        "store-asks": (60, "stores: times that each question is asked"),
     }
     for name, (default, meaning) in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning} ({default})")
+    parser.add_argument(
+        "--store", choices=sorted(stores.ENGINES), help="stores: one engine, with and without full text"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="stores: keep SQLite's files there, or go on with them"
+    )
     parser.add_argument("--strict", action="store_true", help="end with status 1 when a target was missed")
     given = parser.parse_args()
     unknown = set(given.parts) - set(PARTS)
@@ -84,6 +93,7 @@ def main() -> int:
         "graph": partial(
             graph.measure, nodes=given.nodes, edges=given.edges, asks=given.graph_asks, traces=given.graph_traces
         ),
+        "stores": partial(stores.measure, spans=given.spans, asks=given.store_asks, engine=given.store, at=given.keep),
     }
     sections = []
     for part in named:
