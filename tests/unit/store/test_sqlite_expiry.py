@@ -117,7 +117,7 @@ def test_expired_traces_give_their_space_back(store, tmp_path, monkeypatch):
     monkeypatch.setattr(expiry, "VACUUM_PAGES", 20)
     put(store, *traces(range(1_500)))
     with store._exclusively() as connection:
-        connection.pragma("wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     before, used = (tmp_path / "clew.db").stat().st_size, store.used_bytes()
     policy = Policy(keep_ns=DAY_NS)
     while found := store.expired(policy, now_ns=START_NS + 2 * DAY_NS, limit=200):

@@ -32,6 +32,8 @@ def test_the_migrations_make_exactly_the_schema():
     written.execute(files("clew.store.sqlite").joinpath("schema.sql").read_text())
     migrate(migrated, migrations())
     assert tables(migrated) == tables(written)
+    settings = "SELECT * FROM trace_text_config ORDER BY 1"
+    assert migrated.execute(settings).fetchall() == written.execute(settings).fetchall()
     assert migrated.pragma("user_version") == migrations()[-1].number
 
 
@@ -110,7 +112,7 @@ def test_a_commit_is_durable_and_pages_are_as_measured(path):
     pragma = store._connection.pragma
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2
-    assert pragma("page_size") == 8192
+    assert pragma("page_size") == 4096
     assert pragma("auto_vacuum") == 2
     store.close()
 

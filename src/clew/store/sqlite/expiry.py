@@ -177,7 +177,7 @@ class SqliteExpiry(SqliteGraph):
         if not done:
             # What was given back leaves the file when the log is written into it.
             with self._exclusively() as connection:
-                connection.pragma("wal_checkpoint(PASSIVE)")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         return done
 
     # Erasure.
