@@ -46,7 +46,8 @@ main()
 def clew(*args, dies="", **environ):
     """Run one command line in a process of its own, with small parts."""
     command = [sys.executable, "-c", _RUN.replace("{dies}", dies), *map(str, args)]
-    env = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CLEW_")}
+    env = {**own, **environ, "COLUMNS": "200", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
 
 
@@ -192,3 +193,23 @@ def test_a_backup_that_was_killed_leaves_no_copy_and_the_next_one_works(source, 
     assert not (tmp_path / "copy.db").exists()
     assert clew("backup", tmp_path / "copy.db", "--store", source).returncode == 0
     assert all_of(f"sqlite:///{tmp_path}/copy.db") == all_of(source)
+
+
+def test_a_running_server_takes_an_export(source, tmp_path, serve):
+    """Over HTTP, with a key: every trace, score and latency; and a second time changes nothing."""
+    server = serve()
+    assert clew("export", tmp_path / "folder", "--store", source).returncode == 0
+    for _ in range(2):
+        taken = clew(
+            "import",
+            tmp_path / "folder",
+            "--url",
+            server.url,
+            "--key",
+            server.admin.headers["authorization"].removeprefix("Bearer "),
+            "--project",
+            "default",
+        )
+        assert taken.returncode == 0, taken.stderr
+    server.stop()
+    assert all_of(f"sqlite:///{server.store}") == all_of(source)
