@@ -26,5 +26,5 @@ class TestSqliteRetentionInSmallSteps(TestSqliteRetention):
 
     @pytest.fixture(autouse=True)
     def _low_limits(self, monkeypatch):
-        monkeypatch.setattr(expiry, "VACUUM_PAGES", 1)
+        monkeypatch.setattr(expiry, "VACUUM_BYTES", 1)
         monkeypatch.setattr(expiry, "MERGE_PAGES", 1)

@@ -165,10 +165,10 @@ class SqliteExpiry(SqliteGraph):
         """Give some free pages back; see `clew.store.protocol.Retention`."""
 
         def step(connection: apsw.Connection) -> bool:
-            spare = -(-spare_bytes // int(connection.pragma("page_size")))
-            free = int(connection.pragma("freelist_count"))
+            page_bytes, free = int(connection.pragma("page_size")), int(connection.pragma("freelist_count"))
+            spare = -(-spare_bytes // page_bytes)
             if free > spare and int(connection.pragma("auto_vacuum")):
-                pages = min(VACUUM_PAGES, free - spare)
+                pages = min(max(1, VACUUM_BYTES // page_bytes), free - spare)
                 connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
                 return int(connection.pragma("freelist_count")) < free
             return _merge_words(connection, MERGE_PAGES)
