@@ -51,8 +51,8 @@ QUERIES = sql.load("clew.store.sqlite", "expiry.sql") | {
 SCRUB_FACT = "scrub_due"
 """Traces were erased whose bytes are still in the file."""
 
-VACUUM_PAGES = 256
-"""Of 4 KB: what one step gives back, in some milliseconds."""
+VACUUM_BYTES = 2 << 20
+"""What one step gives back, in some milliseconds."""
 
 MERGE_PAGES = 64
 
