@@ -1,13 +1,14 @@
 """
 The contract of a store, as tests. A backend passes by inheriting all of it.
 
-    class TestMine(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract):
+    class TestMine(StoreContract, HalvesContract, GraphContract, DeltasContract, ChoicesContract, QuestionsContract):
         def open(self, folder, *, text_search=True):
             return MyStore(folder / "mine", text_search=text_search)
 
 Here is what concerns traces; `store_contract_halves` has spans that come in two halves,
 `store_contract_graph` what is learned, `store_contract_deltas` what SDKs learned by themselves,
-`store_contract_choices` templates, arms and suggestions.
+`store_contract_choices` templates, arms and suggestions, `store_contract_questions` quantiles, heat maps,
+filters on attributes, and words.
 
 What a random order must give is compared with `clew.store.memory`, the plain reference.
 """
