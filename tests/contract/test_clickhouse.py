@@ -1,5 +1,6 @@
 """ClickHouse keeps the contract of a store. What is its own is in tests/unit/store/ and test_clickhouse_cluster."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,16 @@ class TestClickhouse(StoreContract, HalvesContract, GraphContract, DeltasContrac
 
     def open(self, folder: Path, *, text_search: bool = True) -> Store:
         return open_store(self._url, text_search=text_search)
+
+
+class TestClickhouseOnTwoThreads(HalvesContract):
+    """As a server writes: with something to do meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def _database(self, clickhouse_database):
+        self._url = clickhouse_database
+
+    def open(self, folder: Path, *, text_search: bool = True) -> Store:
+        store = open_store(self._url, text_search=text_search)
+        store.write = partial(store.write, meanwhile=lambda _: None)
+        return store

@@ -20,7 +20,7 @@ from clew.store.clickhouse.learned import (
 )
 from clew.store.clickhouse.log import Change, Log, minute_rows
 from clew.store.columns import int64
-from clew.store.graph_protocol import DELTAS_KEPT_NS, LONGEST_ROUND_SPANS, Lesson, Unlearned
+from clew.store.graph_protocol import DELTAS_KEPT_NS, LONGEST_ROUND_SPANS, Lesson, Unlearned, delta_known_ns
 from clew.store.graph_rows import declarations_text
 from clew.store.undeclared import undeclared
 
@@ -76,7 +76,8 @@ class ClickhouseGraph(ClickhouseChoices):
     ) -> bool:
         """Add what an SDK learned; see `clew.store.graph_protocol.GraphLearning`."""
         body = addition(undeclared(delta), slices)
-        rows = [{"sort": "delta", "key": delta_id}, *minute_rows(minutes or {})]
+        known_ns = delta_known_ns(delta_id, time.time_ns())
+        rows = [{"sort": "delta", "key": delta_id, "at_ns": known_ns}, *minute_rows(minutes or {})]
         asked: dict[str, Any] = {"project": hexed(project), "key": hexed(delta_id)}
 
         def make(_: Learned) -> Change | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clew.errors import BadFilter
@@ -29,16 +30,18 @@ class ClickhouseStore(LatencyReader, ClickhouseExpiry):
         self._text_search = text_search
         self._preparing = threading.Lock()
         self._coder = ChunkCoder()
+        self._aside: ThreadPoolExecutor | None = None
         super().__init__(url, read_only=read_only)
+
+    def close(self) -> None:
+        """Let go of all connections. Idempotent."""
+        super().close()
+        if self._aside is not None:
+            self._aside.shutdown()
 
     # Writing.
 
-    def write(
-        self,
-        batches: Sequence[Batch],
-        *,
-        meanwhile: Meanwhile | None = None,  # noqa: ARG002
-    ) -> Written:
+    def write(self, batches: Sequence[Batch], *, meanwhile: Meanwhile | None = None) -> Written:
         """
         Make *batches* durable; see `clew.store.protocol.SpanWriter`.
 
@@ -46,11 +49,20 @@ class ClickhouseStore(LatencyReader, ClickhouseExpiry):
         for its trace. Writing the same again finishes it.
         """
         ready = [self.prepare(batch) for batch in batches]
+        if meanwhile is None:
+            return self._write(ready)
+        if self._aside is None:
+            self._aside = ThreadPoolExecutor(1, thread_name_prefix="clew-clickhouse")
+        writing = self._aside.submit(self._write, ready)
+        try:
+            meanwhile(lambda: not writing.done())
+        finally:
+            # Whatever happens, the next write must find this one at its end.
+            writing.exception()
+        return writing.result()
 
-        def work() -> Written:
-            return Commit(self._servers, text_search=self._text_search).write(ready)
-
-        return self._write_alone(work)
+    def _write(self, ready: Sequence[ReadyBatch]) -> Written:
+        return self._write_alone(lambda: Commit(self._servers, text_search=self._text_search).write(ready))
 
     def prepare(self, batch: Batch) -> ReadyBatch:
         """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
