@@ -15,6 +15,7 @@ from clew.store.sqlite.listing import Query
         (TraceFilter(), "traces_by_start"),
         (TraceFilter(from_ns=1, to_ns=2, kind="tool", model="m", status="ok"), "traces_by_start"),
         (TraceFilter(min_duration_ns=1, flag=Flag.NORMAL), "traces_by_start"),
+        (TraceFilter(min_tokens=1, max_tokens=2, min_cost_usd=0.1, max_cost_usd=0.2), "traces_by_start"),
         (TraceFilter(flag=Flag.EMPTY, status="error"), "traces_by_flag"),
         (TraceFilter(status="error", kind="tool"), "traces_by_error"),
         (TraceFilter(session_id="s", flag=Flag.EMPTY), "traces_by_session"),
