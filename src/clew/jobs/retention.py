@@ -100,9 +100,10 @@ class Round:
 
 
 def spans_over(store: Store, most_bytes: int) -> int:
-    """Say about how many spans are to go for *store* to take at most so many bytes."""
+    """Say about how many spans are to go for *store* to take so many bytes, or rather a hundredth less."""
     used = store.used_bytes()
-    return 0 if used <= most_bytes else -(-int(store.stats()["spans"]) * (used - most_bytes) // used)
+    wanted = most_bytes - most_bytes // 100
+    return 0 if used <= most_bytes else -(-int(store.stats()["spans"]) * (used - wanted) // used)
 
 
 def first_of(found: list[Expiring], spans: int) -> list[Expiring]:
