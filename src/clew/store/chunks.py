@@ -51,5 +51,5 @@ class ChunkCoder:
         """
         try:
             return self._decoder.decode(self._decompressor.decompress(chunk))
-        except (zstandard.ZstdError, msgspec.DecodeError) as error:
+        except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
             raise StoreUnavailable(f"a chunk of spans is damaged ({error}); restore the store from a copy") from error

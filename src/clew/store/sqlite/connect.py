@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from clew.errors import ClewError, StoreBusy, StoreUnavailable
 
@@ -170,6 +171,9 @@ def translated(path: str) -> Iterator[None]:
         yield
     except apsw.Error as error:
         raise explain(error, path) from error
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        # SQLite gives whatever lies in a page whose bytes were spoilt and whose shape was not.
+        raise _damaged(error, path) from error
 
 
 def explain(error: apsw.Error, path: str) -> ClewError:
@@ -179,12 +183,16 @@ def explain(error: apsw.Error, path: str) -> ClewError:
     if isinstance(error, apsw.FullError):
         return StoreUnavailable(f"no space is left for {path}; nothing was written, free some and try again")
     if isinstance(error, _DAMAGED):
-        return StoreUnavailable(f"{path} is damaged or not an SQLite file ({error}); restore it or name another store")
+        return _damaged(error, path)
     if isinstance(error, _REFUSED):
         return StoreUnavailable(_why_refused(error, path))
     if isinstance(error, apsw.IOError):
         return StoreUnavailable(f"the disk failed on {path} ({error}); nothing was written")
     return StoreUnavailable(f"SQLite failed on {path}: {error}")
+
+
+def _damaged(error: Exception, path: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{path} is damaged or not an SQLite file ({error}); restore it or name another store")
 
 
 def _why_refused(error: apsw.Error, path: str) -> str:
