@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,13 @@ from clew import config
 from clew.cli.moved import bar, figures, size
 from clew.cli.text import one_line
 from clew.errors import BadFilter, ConfigError
-from clew.move.boxes import box_at
-from clew.move.exporting import Exporter, projects_of
-from clew.move.manifest import Manifest, begun
 from clew.query.filters import text_of, time_of
 from clew.store import open_store
 from clew.store.protocol import Store
 from clew.store.url import shown
+
+if TYPE_CHECKING:
+    from clew.move.manifest import Manifest
 
 
 def export(
@@ -32,6 +32,11 @@ def export(
     keys: Annotated[bool, typer.Option("--keys", help="Also API keys (their hashes).")] = False,
 ) -> None:
     """Write what a store holds to a folder or file; after a kill, the same command goes on."""
+    # Here and not above: protobuf's messages take a while to load, which other commands need not wait for.
+    from clew.move.boxes import box_at
+    from clew.move.exporting import Exporter, projects_of
+    from clew.move.manifest import begun
+
     url = config.STORE.read() if store is None else store
     window = _time("--since", since), _time("--until", until)
     began = time.monotonic()
@@ -39,11 +44,9 @@ def export(
         projects = projects_of(opened, text_of("--project", project) or "")
         wanted = begun(version=version("clew"), source=shown(url), projects=projects, window=window, keys=keys)
         with bar(one_line(shown(url), 60), "spans", _spans(opened, projects, window)) as progress:
-            exporter = Exporter(
-                opened, box_at(place), place=place, tell=lambda manifest: progress.reach(manifest.totals.spans)
-            )
-            manifest = exporter.run(wanted)
-    _tell(place, manifest, time.monotonic() - began)
+            manifest = Exporter(opened, box_at(place), place=place, tell=progress.reach).run(wanted)
+        knows_more = hasattr(opened, "snapshot")
+    _tell(place, manifest, time.monotonic() - began, knows_more=knows_more)
 
 
 def _time(option: str, text: str) -> int | None:
@@ -63,7 +66,7 @@ def _spans(store: Store, projects: list[str], window: tuple[int | None, int | No
         return int(sum(snapshot.totals(project).spans for project in projects))
 
 
-def _tell(place: str, manifest: Manifest, lasted_s: float) -> None:
+def _tell(place: str, manifest: Manifest, lasted_s: float, *, knows_more: bool) -> None:
     totals = manifest.totals
     named = ", ".join(one_line(name, 40) for name in manifest.projects[:5]) or "none"
     more = f" and {len(manifest.projects) - 5} more" if len(manifest.projects) > 5 else ""
@@ -75,6 +78,7 @@ def _tell(place: str, manifest: Manifest, lasted_s: float) -> None:
         ("projects", named + more),
         ("holds", f"{totals.traces:,} traces, {totals.spans:,} spans, {totals.scores:,} scores"),
         *([("beyond", "also latencies and graph of spans that are not stored (any more)")] if beyond else []),
+        *([] if knows_more else [("left out", "latencies and graph of spans that are not stored (any more)")]),
         *([("keys", "API keys too, by their hashes: keep this export as you keep them")] if manifest.keys else []),
         ("took", f"{lasted_s:.1f} s"),
         ("read back", f"clew import {place} --store …"),

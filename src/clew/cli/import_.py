@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from clew import config
 from clew.cli.event_file import EventFile, UnreadableFile, open_events
-from clew.cli.import_export import import_export
 from clew.cli.out import errors
 from clew.cli.sinks import Sink, open_sink
 from clew.cli.text import one_line
@@ -55,6 +54,9 @@ def import_(
     """Read an export, or recorded events, and store what they hold."""
     server, secret = config.URL.read() if url is None else url, config.API_KEY.read() if key is None else key
     if file != "-" and is_export(file):
+        # Here and not above: protobuf's messages take a while to load, which other commands need not wait for.
+        from clew.cli.import_export import import_export
+
         import_export(file, store=store, url=server, key=secret, project=project, keys=keys, learn=learn)
         return
     base = _base(at, unit_ms)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from clew.cli.out import errors
 from clew.cli.text import safe
+
+
+class _Done(ProgressColumn):
+    """'4,000 of 40,000 spans', or without the whole if nobody knows it."""
+
+    def render(self, task: Task) -> Text:
+        of = "" if task.total is None else f" of {int(task.total):,}"
+        return Text.assemble(f"{int(task.completed):,}{of} ", (str(task.fields["unit"]), "bright_black"))
 
 
 class Bar:
@@ -35,8 +43,7 @@ def bar(title: str, unit: str, total: int | None = None) -> Iterator[Bar]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None if console.width < 80 else 40),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}", style="bright_black", markup=False),
+        _Done(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -34,8 +34,8 @@ _EXTENSIONS: dict[Kind, str] = {
     "spans": "otlp", "scores": "jsonl", "beyond": "msgpack", "choices": "jsonl", "keys": "jsonl",
 }  # fmt: skip
 
-Tell = Callable[[Manifest], None]
-"""Told after each part."""
+Tell = Callable[[int], object]
+"""Told how many spans are exported by now, those of earlier tries included."""
 
 
 class ExportFailed(ClewError):
@@ -67,11 +67,11 @@ class Exporter:
         """
         with self._explained():
             self._manifest = self._begun(wanted)
-            self._tell(self._manifest)
             for project in self._manifest.projects:
                 self._export(project)
             if self._manifest.keys and not self._manifest.of("", "keys"):
                 self._put([self._lines("", "keys", self._store.list_keys())])
+            self._tell(self._manifest.totals.spans)
             self._box.sweep()
             self._manifest.complete = True
             self._box.finish(self._manifest)
@@ -146,6 +146,7 @@ class Exporter:
         with self._part(project, "spans") as made:
             messages = _Messages(made.writer)
             while not made.is_full and more:
+                self._tell(self._manifest.totals.spans + made.part.spans)
                 page = self._store.list_traces(project, where, limit=PAGE, after=after)
                 more = page.next_cursor is not None
                 for summary in page.traces:
@@ -197,7 +198,6 @@ class Exporter:
     def _put(self, parts: list[Part]) -> None:
         self._manifest.add(parts)
         self._box.put(self._manifest, parts)
-        self._tell(self._manifest)
 
 
 class _Made:

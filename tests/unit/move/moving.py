@@ -16,7 +16,7 @@ from clew.testing.store_contract import answers
 from clew.testing.store_contract_graph import due
 
 
-def export(store, place, project="", *, window=(None, None), keys=False, tell=lambda manifest: None):
+def export(store, place, project="", *, window=(None, None), keys=False, tell=bool):
     """Write an export, or go on with it."""
     wanted = begun(version="0", source="somewhere", projects=projects_of(store, project), window=window, keys=keys)
     return Exporter(store, box_at(str(place)), place=str(place), tell=tell).run(wanted)

@@ -5,11 +5,12 @@ import itertools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moving import everything, learn_some, move, tell_of
+from moving import everything, learn_all, learn_some, move, tell_of
 
 from clew.model import Batch
 from clew.store import open_store
-from clew.testing.store_contract import _stories, a_span
+from clew.store.retention import Policy
+from clew.testing.store_contract import DAY_NS, START_NS, _stories, a_span, ids, put
 
 
 @pytest.fixture
@@ -49,3 +50,40 @@ def test_any_traces_answer_alike_from_memory_to_sqlite_to_postgres(sqlite, postg
         assert everything(postgres_store, project) == expected
 
     check()
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+def test_what_was_counted_and_learned_of_traces_that_went_moves_too(kind, sqlite, tmp_path, request):
+    """Retention took half of them and the minutes of their histograms; percentiles and graph are of all."""
+    urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/old.db"}
+    source = open_store(urls.get(kind) or request.getfixturevalue("postgres_schema"))
+    for trace in range(30):
+        day = trace % 3
+        put(
+            source,
+            *[
+                a_span(
+                    trace,
+                    number,
+                    kind="tool",
+                    name=f"tool {(number + trace) % 4}",
+                    start_ns=START_NS - day * DAY_NS + number * 1_000_000,
+                    end_ns=START_NS - day * DAY_NS + number * 1_000_000 + (trace + 1) * 10_000_000,
+                    resource={"service.version": f"1.{day}"},
+                )
+                for number in range(4)
+            ],
+        )
+    learn_all(source)
+    found = source.expired(Policy(keep_ns=DAY_NS // 2), now_ns=START_NS + 1, limit=100)
+    assert source.drop_expired(found).traces == 20
+    source.drop_metrics(60, before_s=START_NS // 10**9 // 86_400 * 86_400, limit=1_000)
+    put(source, a_span(50, kind="tool", name="not learned yet"))
+
+    done = move(source, sqlite, tmp_path / "out")
+
+    assert done.beyond == 1
+    assert len(ids(sqlite)) == 11
+    assert everything(sqlite, "default") == everything(source, "default")
+    assert sum(each.count for each in sqlite.latency("default", since_ns=0, until_ns=START_NS + DAY_NS)) == 121
+    source.close()
