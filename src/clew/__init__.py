@@ -55,9 +55,9 @@ def configure(
     """
     Say where traces go. What is not given comes from the environment: see `clew.config`.
 
-    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path`, `postgresql://…` or `clickhouse://…`. Nothing is
-    opened yet. May be called again; spans that wait go to the new endpoint. Without any call,
-    the first span does this from the environment alone.
+    *endpoint* is a Clew server, `http(s)://host:port`, or a store, `sqlite:///path`, `postgresql://…` or
+    `clickhouse://…`. Nothing is opened yet. May be called again; spans that wait go to the new
+    endpoint. Without any call, the first span does this from the environment alone.
 
     Raises:
         ConfigError: a setting is wrong; what was configured before stays.
@@ -166,14 +166,15 @@ def _load_store(url: str) -> None:
         if is_file:
             import clew.store.sqlite  # noqa: F401
         elif is_clickhouse:
-            import clew.store.clickhouse  # noqa: F401
-            from clew.store.clickhouse.target import read_target
+            from clew.store.clickhouse.target import read_target  # with its package, and so what that needs
 
             read_target(url)
         else:
             from clew.store.postgres.connect import conninfo
 
             conninfo(url)
+    except ConfigError as error:
+        raise ConfigError("endpoint", error.problem) from None
     except ModuleNotFoundError as error:
         extra = "server" if is_file else "clickhouse" if is_clickhouse else "postgres"
         raise ConfigError("endpoint", f"this store needs {error.name}: pip install 'clew[{extra}]'") from None
