@@ -180,7 +180,7 @@ def test_ids_that_collide_between_projects_are_two_traces(store):
 @pytest.mark.slow
 def test_a_trace_of_a_hundred_thousand_spans_is_one_trace(store):
     """It comes in bodies, is read whole, and takes one span more."""
-    spans = [a_span(0, number) for number in range(100_000)]
+    spans = [a_span(0, number, name="step") for number in range(100_000)]
     for first in range(0, len(spans), 25_000):
         assert put(store, *spans[first : first + 25_000]) == (25_000, 0)
     assert put(store, a_span(0, 100_000)) == (1, 0)
