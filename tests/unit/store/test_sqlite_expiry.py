@@ -167,3 +167,24 @@ def test_a_step_is_small(store, monkeypatch):
     found = store.expired(Policy(keep_ns=DAY_NS), now_ns=START_NS + 2 * DAY_NS, limit=100)
     assert len(found) == 25
     assert store.drop_expired(found, learned_only=False).traces == 10
+
+
+def test_dropping_leaves_merging_the_search_index_to_steps_of_its_own(store):
+    """By itself SQLite would do it at the next commit, which then took seconds; and only once it is worth it."""
+    put(store, *traces(range(100)))
+    with store._readers.lend() as reader:
+        assert reader.execute("SELECT v FROM trace_text_config WHERE k = 'deletemerge'").get == 0
+    policy = Policy(keep_ns=DAY_NS)
+    found = store.expired(policy, now_ns=START_NS + 2 * DAY_NS, limit=100)
+    store.drop_expired(found[:10], learned_only=False)
+    while store.give_back():
+        pass
+    dropped = "SELECT value FROM facts WHERE name = 'words_dropped'"
+    with store._readers.lend() as reader:
+        assert reader.execute(dropped).get == "10"
+    store.drop_expired(found[10:40], learned_only=False)
+    while store.give_back():
+        pass
+    with store._readers.lend() as reader:
+        assert reader.execute(dropped).get is None
+        assert reader.execute("SELECT value FROM facts WHERE name = 'words_merging'").get is None

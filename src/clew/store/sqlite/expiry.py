@@ -55,6 +55,13 @@ VACUUM_BYTES = 2 << 20
 """What one step gives back, in some milliseconds."""
 
 MERGE_PAGES = 64
+"""Of the search index: what one step of merging it writes."""
+
+HOLLOW = 4
+"""The search index is merged once one in so many of its rows is of a trace that went."""
+
+DROPPED_FACT, MERGING_FACT = "words_dropped", "words_merging"
+"""Rows of the search index that were dropped and still lie in it; that it is being merged."""
 
 
 class _Row(NamedTuple):
@@ -171,7 +178,7 @@ class SqliteExpiry(SqliteGraph):
                 pages = min(max(1, VACUUM_BYTES // page_bytes), free - spare)
                 connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
                 return int(connection.pragma("freelist_count")) < free
-            return _merge_words(connection, MERGE_PAGES)
+            return _merge_some_words(Statements(connection, QUERIES))
 
         done = self._transact(step)
         if not done:
@@ -216,9 +223,9 @@ class SqliteExpiry(SqliteGraph):
             if connection.execute(QUERIES["fact"], {"name": SCRUB_FACT}).get is None:
                 return False
         # The index keeps erased words until its parts are merged; a few pages at a time, since it may be large.
-        more = self._transact(lambda connection: _merge_words(connection, -MERGE_PAGES))
+        more = self._transact(lambda connection: _merge_words(Statements(connection, QUERIES), -MERGE_PAGES))
         while more:
-            more = self._transact(lambda connection: _merge_words(connection, MERGE_PAGES))
+            more = self._transact(lambda connection: _merge_words(Statements(connection, QUERIES), MERGE_PAGES))
         with self._exclusively() as connection:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("VACUUM")
@@ -248,6 +255,7 @@ class Dropping:
         seqs = as_json([row.seq for row in rows])
         for name in ("drop_words", "drop_chunks", "drop_spans", "drop_due", "drop_traces"):
             self._sql.run(name, seqs=seqs)
+        self._sql.run("add_to_fact", name=DROPPED_FACT, more=len(rows))
         self._sql.run("drop_scores", project_id=project_id, trace_ids=as_json([row.trace_id for row in rows]))
         gone = Gone(len(rows), sum(row.spans for row in rows))
         self._sql.run("count_in_project", project_id=project_id, traces=-gone.traces, spans=-gone.spans)
@@ -288,8 +296,27 @@ def _used_pages(connection: apsw.Connection) -> int:
     return int(connection.pragma("page_count")) - int(connection.pragma("freelist_count"))
 
 
-def _merge_words(connection: apsw.Connection, pages: int) -> bool:
+def _merge_some_words(statements: Statements) -> bool:
+    """
+    Merge some of the search index, from which dropped rows go only so; False if it is not worth it.
+
+    SQLite would do it by itself (`deletemerge`), but at the next commit, and for seconds.
+    """
+    if statements.run("fact", name=MERGING_FACT) is None:
+        dropped = int(statements.run("fact", name=DROPPED_FACT) or 0)
+        if not dropped or dropped * HOLLOW < int(statements.run("trace_count")):
+            return False
+        statements.run("drop_fact", name=DROPPED_FACT)
+        statements.run("put_fact", name=MERGING_FACT, value="1")
+        return _merge_words(statements, -MERGE_PAGES)
+    more = _merge_words(statements, MERGE_PAGES)
+    if not more:
+        statements.run("drop_fact", name=MERGING_FACT)
+    return more
+
+
+def _merge_words(statements: Statements, pages: int) -> bool:
     """Merge some of the search index; False if nothing is left to merge. Source: SQLite FTS5, section 6.10."""
-    before = connection.total_changes()
-    connection.execute(QUERIES["merge_words"], {"pages": pages})
-    return connection.total_changes() - before >= 2
+    before = statements.total_changes()
+    statements.run("merge_words", pages=pages)
+    return statements.total_changes() - before >= 2

@@ -111,5 +111,12 @@ UPDATE graph_variants SET exemplars = unhex(:exemplars) WHERE variant_id = :vari
 -- Bring the search index's parts together, so many pages of it at a time; a number below zero begins with all of them.
 INSERT INTO trace_text (trace_text, rank) VALUES ('merge', :pages);
 
+-- name: add_to_fact
+INSERT INTO facts (name, value) VALUES (:name, CAST(:more AS TEXT))
+    ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + :more AS TEXT);
+
+-- name: trace_count
+SELECT coalesce(sum(trace_count), 0) FROM projects;
+
 -- name: drop_fact
 DELETE FROM facts WHERE name = :name;

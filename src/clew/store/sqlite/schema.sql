@@ -106,6 +106,10 @@ CREATE VIRTUAL TABLE trace_text USING fts5 (
 -- Its pieces, one for each commit at first, are merged eight at a time.
 INSERT INTO trace_text (trace_text, rank) VALUES ('automerge', 8);
 
+-- Rows that were dropped lie in it until retention merges it, a little at a time; by itself it would at the next
+-- commit, for a second or more.
+INSERT INTO trace_text (trace_text, rank) VALUES ('deletemerge', 0);
+
 -- Latencies that outlive the spans: finished spans by minute (60), hour (3600) and day (86400).
 CREATE TABLE trace_metrics (
   project_id    INTEGER NOT NULL,

@@ -38,6 +38,10 @@ class Statements:
         """How many rows the last statement changed."""
         return self._connection.changes()
 
+    def total_changes(self) -> int:
+        """How many rows were changed over this connection, ever."""
+        return self._connection.total_changes()
+
     def put(self, name: str, values: Sequence[Any], count: int) -> None:
         """Run a statement of rows over *values*, the flat values of *count* rows, in few steps."""
         done = 0
