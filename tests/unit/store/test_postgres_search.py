@@ -47,3 +47,26 @@ def test_words_are_looked_up_in_their_index(store, postgres_schema):
         plan = "\n".join(line for (line,) in explain())
     assert "words_idx" in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("few", [-1, 500])
+def test_blocks_are_unpacked_one_after_the_other(store, monkeypatch, few):
+    """A common word is in all of them, and unpacked they are a hundred times as large."""
+    living = []
+
+    class Counted(Block):
+        now = 0
+
+        def __init__(self, packed):
+            super().__init__(packed)
+            Counted.now += 1
+            living.append(Counted.now)
+
+        def __del__(self):
+            Counted.now -= 1
+
+    monkeypatch.setattr(search, "Block", Counted)
+    monkeypatch.setattr(search, "FEW", few)
+    assert len(store.list_traces("default", TraceFilter(text="common"), limit=500).traces) == 300
+    assert len(store.list_traces("default", TraceFilter(text="common number7"), limit=500).traces) == 1
+    assert max(living) <= 2
