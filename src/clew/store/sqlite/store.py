@@ -57,14 +57,7 @@ class SqliteStore(LatencyReader, SqliteExpiry):
         """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
         check_batch(batch)
         with self._preparing:
-            return make_ready(
-                batch,
-                self._coder,
-                ROWS,
-                text_search=self._text_search,
-                # Words keep the connection's thread busy; without them it has time to compress.
-                compress=self._text_search,
-            )
+            return make_ready(batch, self._coder, ROWS, text_search=self._text_search)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
         return Commit(connection, self._commit_coder, aside, text_search=self._text_search)
