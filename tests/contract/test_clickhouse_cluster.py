@@ -357,3 +357,20 @@ def test_what_this_store_cannot_keep_of_a_promise_it_refuses(clickhouse_database
         store.earliest(Policy(most_bytes=1), limit=1)
     assert store.expired(Policy(), now_ns=2, limit=1) == []
     store.close()
+
+
+def test_the_statements_of_the_docs_erase_a_user(clickhouse, clickhouse_database):
+    """Whoever has to do it by hand must be able to."""
+    store = open_store(clickhouse_database)
+    put(store, a_span(0, user_id="ana"), a_span(0, 1), a_span(1, user_id="ben"))
+    put(store, a_span(0, 2))
+    database = clickhouse_database.rpartition("/")[2]
+    page = (Path(__file__).parents[2] / "docs" / "scale-out.md").read_text(encoding="utf-8")
+    statements = page.partition("      ALTER TABLE clew_pieces_local")
+    block = (statements[1] + statements[2].partition("\n\n")[0]).replace("_local", "")
+    for statement in filter(str.strip, block.split(";")):
+        clickhouse.ask(statement.replace("clew_", f"{database}.clew_"))
+    assert ids(store) == [a_trace_id(1)]
+    assert store.trace("default", a_trace_id(0)) is None
+    assert clickhouse.ask(f"SELECT count() FROM {database}.clew_pieces") == "1\n"
+    store.close()
