@@ -22,7 +22,9 @@ from clew.store.url import shown
 def serve(
     store: Annotated[
         str | None,
-        typer.Option(help="Where traces are kept: sqlite:///file.db, postgresql://host/db, clickhouse://host:8123/db, memory:"),
+        typer.Option(
+            help="Where traces are kept: sqlite:///file.db, postgresql://host/db, clickhouse://host:8123/db, memory:"
+        ),
     ] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on. Loopback unless told otherwise.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
