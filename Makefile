@@ -64,7 +64,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.server
 
 $(VENV)/.test: pyproject.toml $(VENV)/.server
 	@echo "Installing what the tests need"
-	@$(PIP) --editable ".[mcp,postgres]" --group test
+	@$(PIP) --editable ".[mcp,postgres,clickhouse]" --group test
 	@touch $@
 
 $(VENV)/.check: pyproject.toml $(VENV)/.server
@@ -79,7 +79,7 @@ chromium:
 	  echo "Installing Chromium"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
-# The tests of events across processes start a PostgreSQL of their own; CLEW_POSTGRES_BIN names another one's folder.
+# The tests of the store and of events across processes start a PostgreSQL of their own; CLEW_POSTGRES_BIN names another one's folder.
 .PHONY: postgres
 postgres:
 	@test -n "$$CLEW_POSTGRES_BIN" || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
