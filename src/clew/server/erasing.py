@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -51,9 +52,10 @@ async def _answer(request: Request, whom: Whom, given: dict[str, str]) -> Respon
 
 def _erase(runtime: Runtime, whom: Whom, now: bool) -> dict[str, Any]:
     erased = runtime.store.erase(whom)
-    try:
-        scrubbed = now and runtime.store.scrub() in (True, False)
-    except StoreBusy:
-        # Erased it is; the next round of retention cleans the files.
-        scrubbed = False
+    scrubbed = False
+    if now:
+        # If somebody reads, it is erased all the same, and the next round of retention cleans the files.
+        with suppress(StoreBusy):
+            runtime.store.scrub()
+            scrubbed = True
     return erased._asdict() | {"scrubbed": scrubbed}
