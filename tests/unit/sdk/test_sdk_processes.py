@@ -176,7 +176,7 @@ def test_spans_go_straight_into_a_store(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     store = open_store(f"sqlite:///{path}", read_only=True)
     try:
-        ((summary,), _) = store.list_traces("default", TraceFilter(), limit=10)
+        [summary] = store.list_traces("default", TraceFilter(), limit=10).traces
         assert (summary.name, summary.span_count, summary.user_id, summary.models) == ("request", 2, "u1", ["m"])
         assert summary.flag.value == "USER_NEGATIVE"
     finally:

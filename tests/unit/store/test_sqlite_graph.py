@@ -97,8 +97,8 @@ def open_writer(path):
     return connection
 
 connect.open_writer = open_writer
-first, second = migrations()
-file.migrations = lambda: [first, Migration(2, second.sql + "; SELECT die()")]
+first, second, *later = migrations()
+file.migrations = lambda: [first, Migration(2, second.sql + "; SELECT die()"), *later]
 open_store("sqlite:///" + sys.argv[1])
 """
 
