@@ -633,7 +633,7 @@ def configurations() -> Any:
         with clew.span("step", kind="tool", inputs=1):
             pass
     refused = []
-    for wrong in ("nonsense", "http://", "postgresql://host/db"):
+    for wrong in ("nonsense", "http://", "otlp+http://host"):
         try:
             clew.configure(wrong)
         except Exception:
