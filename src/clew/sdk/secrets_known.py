@@ -122,8 +122,8 @@ RULES: Final = (
     ),
     Rule("key", Hint.KEY, re.compile(f"{_START}(?:{KEYS})"), _is_random),
     Rule("token", Hint.KEY, re.compile(_START + JWT)),
-    # The beginning of one, at a place where the text was cut.
-    Rule("key", Hint.CUT, re.compile(rf"{_START}(?:{_KEY_HEADS})[A-Za-z0-9_.-]{{0,300}}(?=… ?\[)")),
+    # The beginning of one, at a place where the text was cut; what a rule above has left there is no such place.
+    Rule("key", Hint.CUT, re.compile(rf"{_START}(?:{_KEY_HEADS})[A-Za-z0-9_.-]{{0,300}}(?=… \[(?!redacted: ))")),
     Rule(
         "token", Hint.KEY | Hint.SCHEME, re.compile(r"(?i:\b(?:bearer|basic) )[A-Za-z0-9+/._~=-]{12,}"), _is_credential
     ),
