@@ -28,7 +28,8 @@ from pathlib import Path
 START_S = 90.0
 FETCH_S = 600.0
 
-PACKAGE = "@chdb/lib-linux-x64-gnu@26.7.3-stable.1"
+VERSION = "26.7.3"
+PACKAGE = f"@chdb/lib-linux-x64-gnu@{VERSION}-stable.1"
 """This one and no other: some that are newer refuse to listen."""
 
 NO_LIBRARY = "no ClickHouse: `npm` cannot fetch its library here; name a libchdb.so in CLEW_CLICKHOUSE_LIB"
@@ -56,7 +57,7 @@ def library() -> Path | None:
         return Path(named) if Path(named).exists() else None
     if sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("npm") is None:
         return None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clew-tests" / "clickhouse-26.7.3"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clew-tests" / f"clickhouse-{VERSION}"
     found = cache / "package" / "libchdb.so"
     with contextlib.suppress(OSError, subprocess.SubprocessError, tarfile.TarError):
         cache.mkdir(parents=True, exist_ok=True)
