@@ -13,6 +13,12 @@ MOST_MB = 400
 
 
 @pytest.fixture
+def tell() -> Callable[[str], None]:
+    """Give what adds a line to those at the end."""
+    return _LINES.append
+
+
+@pytest.fixture
 def accept(request: pytest.FixtureRequest) -> Iterator[Callable[[str, Verdict], None]]:
     """Give what accepts a verdict: nothing lost, nothing torn, memory bounded."""
 

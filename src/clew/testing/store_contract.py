@@ -374,6 +374,26 @@ class StoreContract(OpensStore):
         assert [latency.count for latency in store.latency("a", since_ns=0, until_ns=START_NS + DAY_NS)] == [1]
         assert store.projects() == ["a", "b"]
 
+    def test_projects_that_use_the_same_ids_never_touch(self, store: Store) -> None:
+        """Whatever comes for one, in whatever turn: each MUST answer as if it had its store to itself."""
+        names = (f"project {number}" for number in itertools.count())
+
+        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.lists(_stories(), min_size=2, max_size=3), st.randoms())
+        def check(stories: list[Any], turns: random.Random) -> None:
+            mine = {next(names): story for story in stories}
+            waiting = {name: list(commits) for name, (_, _, commits) in mine.items()}
+            while any(waiting.values()):
+                name = turns.choice([name for name, commits in waiting.items() if commits])
+                batches = waiting[name].pop(0)
+                store.write([Batch(project=name, spans=each.spans, scores=each.scores) for each in batches])
+            for name, (spans, scores, _) in mine.items():
+                reference = MemoryStore()
+                reference.write([Batch(project=name, spans=spans, scores=scores)])
+                assert answers(store, name) == answers(reference, name)
+
+        check()
+
     # Pages.
 
     def test_pages_neither_repeat_nor_skip(self, store: Store) -> None:
