@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clew.store import Store, open_store
-from clew.store.sqlite import commit, listing, search, statements
+from clew.store.sqlite import commit, listing, newest, search, statements
 from clew.testing.store_contract import StoreContract
 from clew.testing.store_contract_choices import ChoicesContract
 from clew.testing.store_contract_deltas import DeltasContract
@@ -21,12 +21,17 @@ class TestSqlite(StoreContract, HalvesContract, GraphContract, DeltasContract, C
 
 
 class TestSqliteAtItsLimits(TestSqlite):
-    """As if every word were common and every trace came in too many pieces."""
+    """As if every word were common, every trace came in too many pieces, and there were many blocks of them."""
 
     @pytest.fixture(autouse=True)
     def _low_limits(self, monkeypatch):
         monkeypatch.setattr(search, "RARE_CHUNKS", 0)
         monkeypatch.setattr(listing, "WINDOWS", (1, 2))
+        monkeypatch.setattr(newest, "FAR", 1)
+        monkeypatch.setattr(newest, "BLOCKS_AT_ONCE", 1)
+        # Each commit begins a block.
+        known = commit.QUERIES["known"].replace("coalesce(max(seq), 0)", "coalesce(max(seq), 0) / 1024 * 1024 + 1024")
+        monkeypatch.setitem(commit.QUERIES, "known", known)
         monkeypatch.setattr(commit, "REWRITE_AT", 3)
         monkeypatch.setattr(statements, "ROWS_A_STEP", (2, 1))
         monkeypatch.setattr(statements, "VALUES_AT_ONCE", 0)

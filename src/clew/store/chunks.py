@@ -36,10 +36,18 @@ class ChunkCoder:
 
     def pack(self, groups: Sequence[Sequence[Span]]) -> list[bytes]:
         """Pack each group of spans."""
-        if not groups:
+        return self.compress(self.encode(groups))
+
+    def encode(self, groups: Sequence[Sequence[Span]]) -> list[bytes]:
+        """Do the first half of `pack`, which needs Python's lock."""
+        return [self._encoder.encode(spans) for spans in groups]
+
+    def compress(self, encoded: Sequence[bytes]) -> list[bytes]:
+        """Do the second half, three quarters of the work, without Python's lock."""
+        if not encoded:
             return []
         # One call, since each lets go of Python's lock and must wait to take it back.
-        packed = self._compressor.multi_compress_to_buffer([self._encoder.encode(spans) for spans in groups])
+        packed = self._compressor.multi_compress_to_buffer([*encoded])
         return [packed[at].tobytes() for at in range(len(packed))]
 
     def unpack(self, chunk: bytes) -> list[Span]:

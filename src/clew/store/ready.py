@@ -53,7 +53,7 @@ class ReadyTrace:
 
 
 def in_key_order(spans: dict[str, Span]) -> list[Span]:
-    """Give *spans* by id, so that the pages of `trace_spans` are filled one after the other."""
+    """Give *spans* by id, so that the pages of a table of spans are filled one after the other."""
     return [spans[span_id] for span_id in sorted(spans)]
 
 
@@ -69,8 +69,10 @@ class ReadyBatch(Batch):
         return minutes
 
 
-def make_ready(batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_search: bool) -> ReadyBatch:
-    """Do for *batch* what needs no database."""
+def make_ready(
+    batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_search: bool, compressed: bool = True
+) -> ReadyBatch:
+    """Do for *batch* what needs no database. Chunks that are not *compressed* are only encoded."""
     if isinstance(batch, ReadyBatch):
         return batch
     traces: dict[str, ReadyTrace] = {}
@@ -81,7 +83,8 @@ def make_ready(batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_searc
         trace.changed += keep(span, trace.spans)
     for trace in traces.values():
         trace.finish(batch.project, makers, text_search=text_search)
-    chunks = coder.pack([list(trace.spans.values()) for trace in traces.values()])
+    pack = coder.pack if compressed else coder.encode
+    chunks = pack([list(trace.spans.values()) for trace in traces.values()])
     for trace, chunk in zip(traces.values(), chunks, strict=True):
         trace.chunk = chunk
     minutes = count(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)

@@ -1,4 +1,4 @@
-"""No filter makes SQLite read every row, or sort."""
+"""No filter makes SQLite read every row, or sort all of them."""
 
 import apsw
 import pytest
@@ -6,7 +6,12 @@ import pytest
 from clew.model import Flag
 from clew.store import open_store
 from clew.store.protocol import TraceFilter
-from clew.store.sqlite.listing import Query
+from clew.store.sqlite.newest import Query
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "clew.db"
 
 
 @pytest.mark.parametrize(
@@ -18,19 +23,32 @@ from clew.store.sqlite.listing import Query
         (TraceFilter(min_tokens=1, max_tokens=2, min_cost_usd=0.1, max_cost_usd=0.2), "traces_by_start"),
         (TraceFilter(flag=Flag.EMPTY, status="error"), "traces_by_flag"),
         (TraceFilter(status="error", kind="tool"), "traces_by_error"),
-        (TraceFilter(session_id="s", flag=Flag.EMPTY), "traces_by_session"),
-        (TraceFilter(user_id="u", session_id="s"), "traces_by_user"),
     ],
 )
-def test_a_page_is_read_off_an_index_newest_first(tmp_path, where, index):
+def test_a_page_is_read_off_an_index_newest_first(path, where, index):
     """So it takes as long with a million traces as with a thousand."""
-    open_store(f"sqlite:///{tmp_path}/clew.db").close()
     query = Query(1, where)
     query.after((9, "00" * 16))
-    values = query.values | {"limit": 51}
-    connection = apsw.Connection(str(tmp_path / "clew.db"))
-    rows = connection.execute("EXPLAIN QUERY PLAN " + query.statement("list_traces"), values)
-    plan = "\n".join(row[3] for row in rows)
-    assert f"USING INDEX {index}" in plan
+    plan = plan_of(path, query.statement(query.source), query.values)
+    assert f"USING INDEX {index}" in plan or f"USING COVERING INDEX {index}" in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [(TraceFilter(session_id="s", flag=Flag.EMPTY), "session"), (TraceFilter(user_id="u", session_id="s"), "user")],
+)
+def test_what_a_user_did_is_looked_up_in_some_blocks(path, where, index):
+    """The index leads to the user's entries of each block, and nothing else is read."""
+    query = Query(1, where)
+    plan = plan_of(path, query.statement(query.among_blocks), query.values | {"blocks": "[1]"})
+    assert f"INDEX traces_by_{index} (project_id=? AND <expr>=? AND {index}_id=?)" in plan
+
+
+def plan_of(path, statement, values):
+    """How SQLite would run it."""
+    open_store(f"sqlite:///{path}").close()
+    connection = apsw.Connection(str(path))
+    rows = connection.execute("EXPLAIN QUERY PLAN " + statement, values | {"limit": 51}).fetchall()
     connection.close()
+    return "\n".join(row[3] for row in rows)

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
 from clew.model import Score
 from clew.store import sql
-from clew.store.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
+from clew.store.chunks import REWRITE_AT, ChunkCoder
 from clew.store.columns import as_json
 from clew.store.due import Due
 from clew.store.protocol import Written
-from clew.store.ready import ReadyBatch, in_key_order
+from clew.store.ready import ReadyBatch
 from clew.store.sqlite.aside import Aside
+from clew.store.sqlite.blocks import rows_of
+from clew.store.sqlite.reading import read_chunks
 from clew.store.sqlite.rows import ROWS, score_row
 from clew.store.sqlite.statements import Statements
 from clew.store.sqlite.tallies import put_tallies
@@ -39,12 +42,31 @@ _known_traces = msgspec.json.Decoder(list[tuple[str, int, str | None, str]])
 _scores = msgspec.json.Decoder(list[Score])
 
 
+class Coders(NamedTuple):
+    """One for each place that may pack at the same time."""
+
+    prepare: ChunkCoder
+    commit: ChunkCoder
+    aside: ChunkCoder
+
+
+def compresses(*, text_search: bool) -> bool:
+    """
+    Say whether chunks are compressed in the commit, beside Python's work, and not when they are prepared.
+
+    With words to index the thread that commits has more to do than the one that prepares.
+    """
+    return not text_search
+
+
 class Commit:
     """Writes batches over *connection*, which is inside a transaction."""
 
-    def __init__(self, connection: apsw.Connection, coder: ChunkCoder, aside: Aside, *, text_search: bool) -> None:
+    def __init__(self, connection: apsw.Connection, coders: Coders, aside: Aside, *, text_search: bool) -> None:
         self._connection = connection
-        self._coder = coder
+        self._coders = coders
+        self._coder = coders.commit
+        self._compresses = compresses(text_search=text_search)
         self._aside = aside
         self._text_search = text_search
         self._sql = Statements(connection, QUERIES)
@@ -109,9 +131,8 @@ class Commit:
         return works
 
     def _load(self, by_seq: dict[int, TraceWork]) -> None:
-        asked = as_json(sorted(by_seq))
-        for chunk_id, chunk in self._connection.execute(QUERIES["chunks"], {"seqs": asked}):
-            work = by_seq[chunk_id // PER_TRACE]
+        for seq, chunk_id, chunk in read_chunks(self._connection, by_seq.keys()):
+            work = by_seq[seq]
             work.chunk_ids.append(chunk_id)
             for span in self._coder.unpack(chunk):
                 work.spans[span.span_id] = span
@@ -124,10 +145,16 @@ class Commit:
         self._sql.put("put_scores", rows, len(scores))
 
     def _put_traces(self, project: str, project_id: int, touched: dict[str, TraceWork]) -> None:
+        made = [(work.seq, work.summarise(project, ROWS)) for work in touched.values()]
         rows: list[Any] = []
-        for work in touched.values():
-            rows += (work.seq, project_id, *work.summarise(project, ROWS))
-        self._aside.do(lambda: self._sql.put("add_traces", rows, len(touched)))
+        for seq, values in made:
+            rows += (seq, project_id, *values)
+        self._aside.do(lambda: self._sql.put("add_traces", rows, len(made)))
+        self._aside.do(lambda: self._put_blocks(project_id, made))
+
+    def _put_blocks(self, project_id: int, made: Sequence[tuple[int, Sequence[Any]]]) -> None:
+        for name, rows in zip(("put_blocks", "put_block_models"), rows_of(project_id, made), strict=True):
+            self._sql.put(name, list(chain.from_iterable(rows)), len(rows))
 
     def _put_due(self, touched: Iterable[TraceWork]) -> None:
         """Mark what is fresh as to be learned."""
@@ -144,36 +171,42 @@ class Commit:
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
         works = sorted((work for work in touched if work.fresh), key=lambda work: work.seq)
-        chunks: list[Any] = []
-        words: list[Any] = []
+        chunks: list[bytes] = []
         rows: list[Any] = []
+        words: list[Any] = []
         for work in works:
-            chunk_id, chunk, text = self._chunk(work)
-            chunks += (chunk_id, chunk)
+            chunk_id, made, chunk, text = self._chunk(work)
+            rows += (chunk_id, *made)
+            chunks.append(chunk)
             words += (chunk_id, text)
         self._put_words(words)
-        for work in works:
-            seq = work.seq
-            for values in work.ready.rows if work.ready else ROWS.spans(in_key_order(work.fresh)):
-                rows += (seq, *values)
-        count = sum(len(work.fresh) for work in works)
-        self._aside.do(lambda: self._sql.put("add_spans", rows, count))
-        self._aside.do(lambda: self._sql.put("add_chunks", chunks, len(works)))
+        self._aside.do(lambda: self._put_chunks(words[::2], chunks))
+        self._aside.do(lambda: self._sql.put("add_spans", rows, len(works)))
 
-    def _chunk(self, work: TraceWork) -> tuple[int, bytes, str]:
-        """The chunk that this commit adds of a trace: id, bytes and words."""
+    def _put_chunks(self, chunk_ids: Sequence[int], chunks: Sequence[bytes]) -> None:
+        """On the other thread, where compressing takes nobody's time."""
+        if self._compresses:
+            chunks = self._coders.aside.compress(chunks)
+        rows = [value for row in zip(chunk_ids, chunks, strict=True) for value in row]
+        self._sql.put("add_chunks", rows, len(chunks))
+
+    def _chunk(self, work: TraceWork) -> tuple[int, Any, bytes, str]:
+        """The chunk that this commit adds of a trace: id, narrow row, bytes and words."""
         if work.ready is not None:
-            return work.next_chunk_id(), work.ready.chunk, work.ready.words
+            return work.next_chunk_id(), work.ready.rows, work.ready.chunk, work.ready.words
         work.rewrite = work.rewrite or len(work.chunk_ids) + 1 >= REWRITE_AT
         if work.rewrite:
             self._aside.join()
             self._drop(work.chunk_ids)
         spans = list((work.spans if work.rewrite else work.fresh).values())
-        return work.next_chunk_id(), self._coder.pack([spans])[0], text_of(spans) if self._text_search else ""
+        pack = self._coder.encode if self._compresses else self._coder.pack
+        words = text_of(spans) if self._text_search else ""
+        return work.next_chunk_id(), ROWS.spans(spans), pack([spans])[0], words
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:
             self._sql.run("drop_chunk", chunk_id=chunk_id)
+            self._sql.run("drop_spans", chunk_id=chunk_id)
             self._sql.run("drop_words", chunk_id=chunk_id)
 
     def _put_words(self, words: list[Any]) -> None:

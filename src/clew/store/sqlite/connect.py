@@ -182,7 +182,8 @@ def explain(error: apsw.Error, path: str) -> ClewError:
         return StoreBusy(f"another process is writing to {path}; nothing was written, try again")
     if isinstance(error, apsw.FullError):
         return StoreUnavailable(f"no space is left for {path}; nothing was written, free some and try again")
-    if isinstance(error, _DAMAGED):
+    # Of a table that is STRICT no column holds bytes that should hold a text, unless they were spoilt.
+    if isinstance(error, _DAMAGED) or "JSON cannot hold BLOB" in str(error):
         return _damaged(error, path)
     if isinstance(error, _REFUSED):
         return StoreUnavailable(_why_refused(error, path))

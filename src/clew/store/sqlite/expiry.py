@@ -213,7 +213,8 @@ class SqliteExpiry(SqliteGraph):
                 return [(name, [whom.trace_id.lower()]) for name in wanted.values()]
             query, value = ("of_user", whom.user_id) if whom.user_id is not None else ("of_session", whom.session_id)
             only = next(iter(wanted), -1) if whom.project is not None else None
-            asked = {"project_id": only, "value": storable(value or "")}
+            name = storable(value or "")
+            asked = {"project_id": only, "value": name, "quoted": as_json(name)}
             found = _traces.decode(connection.execute(QUERIES[query], asked).get)
         return [(name, [trace_id for of, trace_id in found if of == at]) for at, name in wanted.items()]
 
@@ -253,8 +254,10 @@ class Dropping:
             return Gone()
         project_id = self._sql.run("project_id", project=project)
         seqs = as_json([row.seq for row in rows])
-        for name in ("drop_words", "drop_chunks", "drop_spans", "drop_due", "drop_traces"):
+        for name in ("drop_words", "drop_spans", "drop_chunks", "drop_due", "drop_traces"):
             self._sql.run(name, seqs=seqs)
+        for name in ("drop_blocks", "drop_block_models", "put_models_left"):
+            self._sql.run(name, project_id=project_id, seqs=seqs)
         self._sql.run("add_to_fact", name=DROPPED_FACT, more=len(rows))
         self._sql.run("drop_scores", project_id=project_id, trace_ids=as_json([row.trace_id for row in rows]))
         gone = Gone(len(rows), sum(row.spans for row in rows))

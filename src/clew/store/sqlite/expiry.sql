@@ -45,13 +45,35 @@ DELETE FROM trace_payloads
                      CROSS JOIN trace_payloads ON chunk_id BETWEEN wanted.value * 256 AND wanted.value * 256 + 255);
 
 -- name: drop_spans
-DELETE FROM trace_spans WHERE trace_seq IN (SELECT value FROM json_each(:seqs));
+DELETE FROM span_rows
+ WHERE chunk_id IN (SELECT chunk_id FROM json_each(:seqs) AS wanted
+                     CROSS JOIN trace_payloads ON chunk_id BETWEEN wanted.value * 256 AND wanted.value * 256 + 255);
 
 -- name: drop_due
 DELETE FROM graph_due WHERE trace_seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: drop_traces
 DELETE FROM traces WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: drop_blocks
+-- Of blocks that have nothing left. :seqs are the traces that went.
+DELETE FROM trace_blocks
+ WHERE project_id = :project_id AND block IN (SELECT value >> 10 FROM json_each(:seqs))
+   AND NOT EXISTS (SELECT 1 FROM traces NOT INDEXED
+                    WHERE seq BETWEEN block << 10 AND (block << 10) + 1023 AND project_id = :project_id);
+
+-- name: drop_block_models
+DELETE FROM trace_block_models
+ WHERE project_id = :project_id AND block IN (SELECT value >> 10 FROM json_each(:seqs));
+
+-- name: put_models_left
+-- What models there are in those blocks now.
+INSERT INTO trace_block_models (project_id, model, block)
+SELECT DISTINCT :project_id, m.value, b.block
+  FROM (SELECT DISTINCT value >> 10 AS block FROM json_each(:seqs)) AS b
+  CROSS JOIN traces NOT INDEXED ON seq BETWEEN b.block << 10 AND (b.block << 10) + 1023
+  CROSS JOIN json_each(traces.models) AS m
+ WHERE traces.project_id = :project_id;
 
 -- name: drop_scores
 DELETE FROM scores
@@ -84,13 +106,17 @@ INSERT INTO facts (name, value) VALUES (:name, :value)
 SELECT json_group_array(json_array(project_id, lower(hex(trace_id))))
   FROM traces
  WHERE (:project_id IS NULL OR project_id = :project_id)
-   AND (user_id = :value OR seq IN (SELECT trace_seq FROM trace_spans WHERE user_id = :value));
+   AND (user_id = :value OR seq IN (
+         SELECT chunk_id / 256 FROM span_rows
+          WHERE instr(spans, :quoted) AND EXISTS (SELECT 1 FROM json_each(spans) AS s WHERE s.value ->> 15 = :value)));
 
 -- name: of_session
 SELECT json_group_array(json_array(project_id, lower(hex(trace_id))))
   FROM traces
  WHERE (:project_id IS NULL OR project_id = :project_id)
-   AND (session_id = :value OR seq IN (SELECT trace_seq FROM trace_spans WHERE session_id = :value));
+   AND (session_id = :value OR seq IN (
+         SELECT chunk_id / 256 FROM span_rows
+          WHERE instr(spans, :quoted) AND EXISTS (SELECT 1 FROM json_each(spans) AS s WHERE s.value ->> 16 = :value)));
 
 -- name: edge_exemplars
 SELECT origin_id, target_id, type, lower(hex(exemplars))

@@ -11,10 +11,11 @@ import msgspec
 from clew.errors import StoreUnavailable
 from clew.model import Span
 from clew.store import sql
-from clew.store.chunks import PER_TRACE, ChunkCoder
+from clew.store.chunks import ChunkCoder
 from clew.store.columns import as_json, int64
 from clew.store.due import ids_of
 from clew.store.graph_protocol import LearnedTrace, StaleLesson, Unlearned
+from clew.store.sqlite.reading import read_chunks
 from clew.store.sqlite.statements import Statements
 
 QUERIES = sql.load("clew.store.sqlite", "graph.sql")
@@ -53,8 +54,7 @@ def read_due(
     coder = ChunkCoder()
     spans: dict[int, dict[str, Span]] = {row.seq: {} for row in rows}
     damaged: set[int] = set()
-    for chunk_id, chunk in connection.execute(TRACE_QUERIES["chunks"], {"seqs": as_json(list(spans))}):
-        seq = chunk_id // PER_TRACE
+    for seq, _, chunk in read_chunks(connection, spans.keys()):
         try:
             spans[seq].update((span.span_id, span) for span in coder.unpack(chunk))
         except StoreUnavailable:

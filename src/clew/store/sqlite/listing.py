@@ -1,27 +1,27 @@
 """
 A page of traces, newest first, for any filter.
 
-Which index leads is decided here and not by SQLite's planner, which does not know how rare a
-value is: the user, then the session, a bad flag, an error, and else the start with everything
-else that is cheap to check inside that index. Words are looked up by `search`.
+What columns answer is found by `newest`, words by `search`, and what no index answers by looking
+through the traces that are left (`clew.store.sieve`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any
 
 import apsw
 import msgspec
 
-from clew.model import Flag
+from clew.model import TraceSummary
 from clew.store import sql
 from clew.store.check import check_cursor, check_limit
-from clew.store.columns import KIND_BITS, int64
+from clew.store.columns import as_json
 from clew.store.protocol import Page, TraceFilter
 from clew.store.sieve import Candidate, Cursor, Sieve, sift
-from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow, model_pattern
+from clew.store.sqlite.newest import Query
+from clew.store.sqlite.reading import read_chunks
+from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow
 from clew.store.sqlite.search import Search, storable
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
@@ -30,91 +30,9 @@ WINDOWS = (256, 1_024, 4_096)
 """How many of the newest traces are searched for common words, at first, then, and at last."""
 
 _rows = msgspec.json.Decoder(list[SummaryRow])
-_candidates = msgspec.json.Decoder(list[Candidate])
 _seqs = msgspec.json.Decoder(set[int])
 _scores = msgspec.json.Decoder(list[tuple[str, float, str]])
 _json = msgspec.json.Encoder()
-
-
-class Query:
-    """Puts a listing's SQL together from fixed parts; values are only ever bound."""
-
-    def __init__(self, project_id: int, where: TraceFilter) -> None:
-        self.source = "traces INDEXED BY traces_by_start"
-        self.terms = ["project_id = :project_id"]
-        self.values: dict[str, Any] = {"project_id": project_id}
-        self._ranges(where)
-        self._choices(where)
-
-    def _ranges(self, where: TraceFilter) -> None:
-        for term, value in (
-            ("start_ns >= :from_ns", where.from_ns),
-            ("start_ns < :to_ns", where.to_ns),
-            ("duration_ns >= :min_duration_ns", where.min_duration_ns),
-            ("duration_ns <= :max_duration_ns", where.max_duration_ns),
-            ("input_tokens + output_tokens >= :min_tokens", where.min_tokens),
-            ("input_tokens + output_tokens <= :max_tokens", where.max_tokens),
-        ):
-            if value is not None:
-                self._add(term, int64(value))
-        if where.min_cost_usd is not None:
-            self._add("cost_usd >= :min_cost_usd", where.min_cost_usd)
-        if where.max_cost_usd is not None:
-            self._add("cost_usd <= :max_cost_usd", where.max_cost_usd)
-
-    def _choices(self, where: TraceFilter) -> None:
-        """The last index named leads, so the most selective comes last."""
-        if where.kind:
-            self._add("kinds & :kind", KIND_BITS[where.kind])
-        if where.model:
-            self._add("instr(models, :model)", model_pattern(storable(where.model)))
-        if where.status:
-            self._add("status = :status", where.status)
-        if where.status == "error":
-            self._lead("traces_by_error", "status = 'error'")
-        if where.flag:
-            self._add("flag = :flag", where.flag.value)
-        if where.flag and where.flag is not Flag.NORMAL:
-            self._lead("traces_by_flag", "flag <> 'NORMAL'")
-        if where.session_id:
-            self._add("session_id = :session_id", storable(where.session_id))
-            self._lead("traces_by_session")
-        if where.user_id:
-            self._add("user_id = :user_id", storable(where.user_id))
-            self._lead("traces_by_user")
-
-    def _add(self, term: str, value: Any) -> None:
-        self.terms.append(term)
-        self.values[term.rsplit(":", 1)[1].rstrip(")")] = value
-
-    def _lead(self, index: str, condition: str | None = None) -> None:
-        """Walk *index*; SQLite wants the *condition* of a partial index said literally."""
-        self.source = f"traces INDEXED BY {index}"
-        if condition:
-            self.terms.append(condition)
-
-    def after(self, cursor: tuple[int, str]) -> None:
-        """Go on behind *cursor*, and no longer behind an earlier one."""
-        start_ns, trace_id = cursor
-        if "after_ns" not in self.values:
-            self.terms.append("(start_ns, trace_id) < (:after_ns, :after_id)")
-        self.values |= {"after_ns": int64(start_ns), "after_id": bytes.fromhex(trace_id)}
-
-    def only(self, seqs: Iterable[int]) -> None:
-        """Choose among these traces, which are few."""
-        self.values["seqs"] = _json.encode(sorted(seqs)).decode()
-        self.terms.append("seq IN (SELECT value FROM json_each(:seqs))")
-        self.source = "traces NOT INDEXED"
-
-    def statement(self, name: str) -> str:
-        """The SQL of `list_traces` or `list_candidates`."""
-        return QUERIES[name].format(
-            columns=SUMMARY_COLUMNS, source=self.source, where="\n           AND ".join(self.terms)
-        )
-
-    def run(self, connection: apsw.Connection, name: str, *, limit: int) -> Any:
-        """Run that statement; its JSON."""
-        return connection.execute(self.statement(name), self.values | {"limit": int64(limit)}).get
 
 
 def list_page(
@@ -140,10 +58,17 @@ def list_page(
         query.after(after)
     if search is not None:
         query.only(_with_words(connection, query, search, wanted=limit + 1))
-    rows = _rows.decode(query.run(connection, "list_traces", limit=limit + 1))
+    found = query.newest(connection, limit + 1)
+    traces = _summaries(connection, project, found[:limit])
+    return Page(traces, found[limit - 1][:2] if len(found) > limit else None)
+
+
+def _summaries(connection: apsw.Connection, project: str, found: Sequence[Candidate]) -> list[TraceSummary]:
+    """Read the summaries of some traces, in their order."""
+    statement = QUERIES["traces"].format(columns=SUMMARY_COLUMNS)
+    rows = _rows.decode(connection.execute(statement, {"seqs": _seqs_of(found)}).get)
     rows.sort(key=lambda row: (row.start_ns, row.trace_id), reverse=True)
-    traces = [row.summary(project) for row in rows[:limit]]
-    return Page(traces, (traces[-1].start_ns, traces[-1].trace_id) if len(rows) > limit else None)
+    return [row.summary(project) for row in rows]
 
 
 def _sifted_page(
@@ -164,14 +89,10 @@ def _sifted_page(
             query.after(behind)
         if search is not None:
             query.only(_with_words(connection, query, search, wanted=wanted))
-        return sorted(_candidates.decode(query.run(connection, "list_candidates", limit=wanted)), reverse=True)
+        return query.newest(connection, wanted)
 
     sifted = sift(where, candidates, SqliteLooks(connection, project_id), limit=limit, after=after)
-    query = Query(project_id, where)
-    query.only([each.seq for each in sifted.found])
-    rows = _rows.decode(query.run(connection, "list_traces", limit=limit))
-    rows.sort(key=lambda row: (row.start_ns, row.trace_id), reverse=True)
-    return Page([row.summary(project) for row in rows], sifted.next_cursor, sifted.unfinished)
+    return Page(_summaries(connection, project, sifted.found), sifted.next_cursor, sifted.unfinished)
 
 
 class SqliteLooks:
@@ -183,7 +104,7 @@ class SqliteLooks:
 
     def with_name(self, candidates: Sequence[Candidate], name: str) -> set[int]:
         """Give the seqs of those that have a span of this name."""
-        values = {"seqs": _seqs_of(candidates), "name": storable(name)}
+        values = {"seqs": _seqs_of(candidates), "name": storable(name), "quoted": as_json(storable(name))}
         return _seqs.decode(self._connection.execute(QUERIES["seqs_with_name"], values).get)
 
     def scores(self, candidates: Sequence[Candidate], name: str) -> list[tuple[str, float, str]]:
@@ -194,7 +115,8 @@ class SqliteLooks:
 
     def chunks(self, candidates: Sequence[Candidate]) -> Iterable[tuple[int, bytes]]:
         """Give (chunk id, chunk) of all their chunks."""
-        return self._connection.execute(QUERIES["chunks"], {"seqs": _seqs_of(candidates)})
+        for _, chunk_id, chunk in read_chunks(self._connection, {each.seq for each in candidates}):
+            yield chunk_id, chunk
 
 
 def _seqs_of(candidates: Sequence[Candidate]) -> str:
@@ -212,10 +134,9 @@ def _with_words(connection: apsw.Connection, query: Query, search: Search, *, wa
         found: set[int] = set()
         walk = deepcopy(query)
         for window in WINDOWS:
-            candidates = _candidates.decode(walk.run(connection, "list_candidates", limit=window))
+            candidates = walk.newest(connection, window)
             found |= search.among({seq for _, _, seq in candidates})
             if len(found) >= wanted or len(candidates) < window:
                 return found
-            start_ns, trace_id, _ = min(candidates)
-            walk.after((start_ns, trace_id))
+            walk.after(candidates[-1][:2])
     return search.everywhere()

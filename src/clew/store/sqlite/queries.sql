@@ -68,6 +68,23 @@ VALUES :rows
        output_preview = excluded.output_preview, score_value = excluded.score_value,
        score_best = excluded.score_best, flag = excluded.flag, flag_reason = excluded.flag_reason;
 
+-- name: put_blocks
+-- Bounds only widen.
+INSERT INTO trace_blocks (project_id, block, min_start_ns, max_start_ns, min_duration_ns, max_duration_ns, min_tokens,
+                          max_tokens, min_cost_usd, max_cost_usd, kinds, classes)
+VALUES :rows
+    ON CONFLICT (project_id, block) DO UPDATE
+   SET min_start_ns = min(min_start_ns, excluded.min_start_ns), max_start_ns = max(max_start_ns, excluded.max_start_ns),
+       min_duration_ns = min(min_duration_ns, excluded.min_duration_ns),
+       max_duration_ns = max(max_duration_ns, excluded.max_duration_ns),
+       min_tokens = min(min_tokens, excluded.min_tokens), max_tokens = max(max_tokens, excluded.max_tokens),
+       min_cost_usd = min(min_cost_usd, excluded.min_cost_usd), max_cost_usd = max(max_cost_usd, excluded.max_cost_usd),
+       kinds = kinds | excluded.kinds, classes = classes | excluded.classes;
+
+-- name: put_block_models
+INSERT OR IGNORE INTO trace_block_models (project_id, model, block)
+VALUES :rows;
+
 -- name: put_due
 -- What a commit brought is to be learned. Each commit's mark is over the one before, whatever the clock does.
 INSERT INTO graph_due (trace_seq, committed_ns, rootless, late, changed)
@@ -76,11 +93,11 @@ VALUES :rows
    SET committed_ns = max(excluded.committed_ns, coalesce(committed_ns, 0) + 1), rootless = excluded.rootless,
        late = excluded.late, changed = excluded.changed;
 
+-- name: drop_spans
+DELETE FROM span_rows WHERE chunk_id = :chunk_id;
+
 -- name: add_spans
--- A finished span replaces a running one; the caller knows that nothing else comes twice.
-INSERT OR REPLACE INTO trace_spans (trace_seq, span_id, parent_id, name, kind, start_ns, end_ns, status,
-                                    status_message, model, strategy, input_tokens, output_tokens, cost_usd,
-                                    confidence, first_token_ms, user_id, session_id, response_chars)
+INSERT INTO span_rows (chunk_id, start_ns, finished, spans)
 VALUES :rows;
 
 -- name: add_chunks
@@ -126,28 +143,39 @@ SELECT json_group_array(json_object(
   FROM scores
  WHERE project_id = :project_id AND trace_id = :trace_id;
 
--- name: list_traces
--- A page of summaries; {source} and {where} are put together in listing.py from fixed parts only.
+-- name: traces
+-- The summaries of some traces (a JSON array of seq).
 SELECT json_group_array(json_array({columns}))
-  FROM (SELECT * FROM {source}
-         WHERE {where}
-         ORDER BY start_ns DESC, trace_id DESC
-         LIMIT :limit);
+  FROM json_each(:seqs) AS wanted CROSS JOIN traces ON traces.seq = wanted.value;
 
--- name: list_candidates
--- The same, of each trace only what a search for words needs to go on.
+-- name: newest
+-- The newest that match: when they began, id and seq. {source} and {where} are put together in newest.py from fixed
+-- parts only.
 SELECT json_group_array(json_array(start_ns, lower(hex(trace_id)), seq))
   FROM (SELECT start_ns, trace_id, seq FROM {source}
          WHERE {where}
          ORDER BY start_ns DESC, trace_id DESC
          LIMIT :limit);
 
+-- name: far
+-- The one that comes :far behind the newest.
+SELECT start_ns, trace_id FROM {source}
+ WHERE {where}
+ ORDER BY start_ns DESC, trace_id DESC
+ LIMIT 1 OFFSET :far;
+
+-- name: blocks
+-- The blocks in which something may match, and how far they reach, the latest first.
+SELECT json_group_array(json_array(max_start_ns, block))
+  FROM (SELECT max_start_ns, block FROM trace_blocks WHERE {where} ORDER BY max_start_ns DESC, block DESC);
+
 -- name: seqs_with_name
--- Which of some traces (a JSON array of seq) have a span of a name.
-SELECT json_group_array(DISTINCT trace_seq)
+-- Which of some traces (a JSON array of seq) have a span of a name. Most have it nowhere, which a look for its JSON
+-- (:quoted) tells soonest.
+SELECT json_group_array(DISTINCT wanted.value)
   FROM json_each(:seqs) AS wanted
-  CROSS JOIN trace_spans ON trace_seq = wanted.value
- WHERE trace_spans.name = :name;
+  CROSS JOIN span_rows ON chunk_id BETWEEN wanted.value * 256 AND wanted.value * 256 + 255
+ WHERE instr(spans, :quoted) AND EXISTS (SELECT 1 FROM json_each(spans) AS s WHERE s.value ->> 2 = :name);
 
 -- name: scores_with_name
 -- The scores of a name that some traces (a JSON array of hex) have.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterator
 
 import apsw
 import msgspec
 
+from clew.errors import StoreUnavailable
 from clew.model import Score, Span, in_tree_order
 from clew.store import sql
-from clew.store.chunks import ChunkCoder
+from clew.store.chunks import PER_TRACE, ChunkCoder
+from clew.store.columns import as_json
 from clew.store.protocol import StoredTrace
 from clew.store.sqlite.rows import SUMMARY_COLUMNS, SummaryRow
 
@@ -40,7 +42,20 @@ def read_trace(connection: apsw.Connection, project: str, trace_id: str) -> Stor
     )
 
 
+def read_chunks(connection: apsw.Connection, seqs: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    """
+    Give seq, chunk id and bytes of all chunks of some traces, one trace after the other.
+
+    Raises:
+        StoreUnavailable: a page was damaged so that SQLite gives a chunk that nobody asked for.
+    """
+    for chunk_id, chunk in connection.execute(QUERIES["chunks"], {"seqs": as_json(sorted(seqs))}):
+        seq = chunk_id // PER_TRACE
+        if seq not in seqs:
+            raise StoreUnavailable(f"a page of spans is damaged (chunk {chunk_id}); restore the store from a copy")
+        yield seq, chunk_id, chunk
+
+
 def _spans(connection: apsw.Connection, seq: int) -> list[Span]:
     coder = ChunkCoder()
-    chunks: list[Any] = connection.execute(QUERIES["chunks"], {"seqs": f"[{seq}]"}).fetchall()
-    return [span for _, chunk in chunks for span in coder.unpack(chunk)]
+    return [span for _, _, chunk in list(read_chunks(connection, {seq})) for span in coder.unpack(chunk)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from clew.model import Flag, Score, Span, Status, TraceSummary
+from clew.model import Flag, Score, Status, TraceSummary
 from clew.store.columns import bits_of, finite, int64, kinds_of
 from clew.store.ready import RowMakers
+from clew.store.sqlite.narrow import narrow
 from clew.store.text import text_of
 
 SUMMARY_COLUMNS = (
@@ -68,36 +68,6 @@ def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
         summary.flag.value,
         summary.flag_reason,
     )
-
-
-def span_values(span: Span) -> tuple[Any, ...]:
-    """One row of `trace_spans`, after seq, in the order of the query `add_spans`."""
-    parent_id = span.parent_id
-    return (
-        bytes.fromhex(span.span_id),
-        None if parent_id is None else bytes.fromhex(parent_id),
-        span.name,
-        span.kind,
-        span.start_ns,
-        span.end_ns,
-        span.status,
-        span.status_message or None,
-        span.model,
-        span.strategy,
-        span.input_tokens,
-        span.output_tokens,
-        span.cost_usd,
-        span.confidence,
-        span.first_token_ms,
-        span.user_id,
-        span.session_id,
-        span.response_chars,
-    )
-
-
-def span_rows(spans: Iterable[Span]) -> list[tuple[Any, ...]]:
-    """Rows of `trace_spans` in the order of its key, so that pages are filled one after the other."""
-    return [span_values(span) for span in spans]
 
 
 def score_row(project_id: int, score: Score, received_ns: int) -> tuple[Any, ...]:
@@ -177,4 +147,4 @@ class SummaryRow(msgspec.Struct, array_like=True):
         )
 
 
-ROWS = RowMakers(summary=summary_values, spans=span_rows, words=text_of)
+ROWS = RowMakers(summary=summary_values, spans=narrow, words=text_of)

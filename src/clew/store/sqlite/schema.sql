@@ -49,11 +49,13 @@ CREATE UNIQUE INDEX traces_by_id ON traces (project_id, trace_id);
 CREATE INDEX traces_by_start
     ON traces (project_id, start_ns, trace_id, duration_ns, status, flag, kinds, models);
 
+-- By user and by session in blocks of 1,024 traces, in the order of arrival: an insert touches the few pages of the
+-- newest block, however many traces there are. Who asks goes through trace_blocks.
 CREATE INDEX traces_by_user
-    ON traces (project_id, user_id, start_ns, trace_id) WHERE user_id IS NOT NULL;
+    ON traces (project_id, seq >> 10, user_id, start_ns, trace_id) WHERE user_id IS NOT NULL;
 
 CREATE INDEX traces_by_session
-    ON traces (project_id, session_id, start_ns, trace_id) WHERE session_id IS NOT NULL;
+    ON traces (project_id, seq >> 10, session_id, start_ns, trace_id) WHERE session_id IS NOT NULL;
 
 -- The few that went wrong are found among millions that did not.
 CREATE INDEX traces_by_flag
@@ -62,29 +64,67 @@ CREATE INDEX traces_by_flag
 CREATE INDEX traces_by_error
     ON traces (project_id, start_ns, trace_id) WHERE status = 'error';
 
--- One narrow row a span, for questions in SQL. No foreign key to the parent: children come first.
-CREATE TABLE trace_spans (
-  trace_seq      INTEGER NOT NULL,
-  span_id        BLOB    NOT NULL,
-  parent_id      BLOB,
-  name           TEXT    NOT NULL,
-  kind           TEXT    NOT NULL,
-  start_ns       INTEGER NOT NULL,
-  end_ns         INTEGER,
-  status         TEXT    NOT NULL,
-  status_message TEXT,
-  model          TEXT,
-  strategy       TEXT,
-  input_tokens   INTEGER,
-  output_tokens  INTEGER,
-  cost_usd       REAL,
-  confidence     REAL,
-  first_token_ms REAL,
-  user_id        TEXT,
-  session_id     TEXT,
-  response_chars INTEGER,
-  PRIMARY KEY (trace_seq, span_id)
+-- What the traces of a project in a block (seq >> 10) have at most: a filter that none can meet leaves the block
+-- out. Bounds may be wider than what is left once traces have gone.
+CREATE TABLE trace_blocks (
+  project_id      INTEGER NOT NULL,
+  block           INTEGER NOT NULL,
+  min_start_ns    INTEGER NOT NULL,
+  max_start_ns    INTEGER NOT NULL,
+  min_duration_ns INTEGER NOT NULL,  -- of an empty set, and of tokens and costs: over all that there is
+  max_duration_ns INTEGER NOT NULL,
+  min_tokens      INTEGER NOT NULL,
+  max_tokens      INTEGER NOT NULL,
+  min_cost_usd    REAL    NOT NULL,
+  max_cost_usd    REAL    NOT NULL,
+  kinds           INTEGER NOT NULL,  -- as in traces
+  classes         INTEGER NOT NULL,  -- a bit for each pair of flag and status: blocks.class_bit
+  PRIMARY KEY (project_id, block)
 ) STRICT, WITHOUT ROWID;
+
+-- In which blocks a model was called.
+CREATE TABLE trace_block_models (
+  project_id INTEGER NOT NULL,
+  model      TEXT    NOT NULL,
+  block      INTEGER NOT NULL,
+  PRIMARY KEY (project_id, model, block)
+) STRICT, WITHOUT ROWID;
+
+-- What questions in SQL ask of the spans, those of a chunk in one row: eight rows of twenty columns would be the
+-- dearest part of a commit. A JSON array of arrays (clew.store.sqlite.narrow); ask the view trace_spans.
+CREATE TABLE span_rows (
+  chunk_id INTEGER PRIMARY KEY,  -- as in trace_payloads
+  start_ns INTEGER NOT NULL,     -- of the earliest
+  finished INTEGER NOT NULL,     -- how many have ended
+  spans    TEXT    NOT NULL
+) STRICT;
+
+-- One row a span. Of one trace: chunk_id BETWEEN seq * 256 AND seq * 256 + 255.
+CREATE VIEW trace_spans AS
+SELECT r.chunk_id / 256 AS trace_seq,
+       r.chunk_id,
+       unhex(s.value ->> 0) AS span_id,
+       unhex(iif(typeof(s.value ->> 1) = 'integer', r.spans ->> ('$[' || (s.value ->> 1) || '][0]'), s.value ->> 1))
+         AS parent_id,
+       s.value ->> 2 AS name,
+       '["root","classification","embedding","retrieval","rerank","generation","tool","capability","agent",
+         "guardrail","evaluation","chain","other"]' ->> (s.value ->> 3) AS kind,
+       r.start_ns + (s.value ->> 4) AS start_ns,
+       r.start_ns + (s.value ->> 4) + (s.value ->> 5) AS end_ns,
+       '["unset","ok","error"]' ->> (s.value ->> 6) AS status,
+       s.value ->> 7 AS model,
+       s.value ->> 8 AS input_tokens,
+       s.value ->> 9 AS output_tokens,
+       s.value ->> 10 AS response_chars,
+       s.value ->> 11 AS cost_usd,
+       s.value ->> 12 AS first_token_ms,
+       s.value ->> 13 AS confidence,
+       s.value ->> 14 AS strategy,
+       s.value ->> 15 AS user_id,
+       s.value ->> 16 AS session_id,
+       s.value ->> 17 AS status_message
+  FROM span_rows AS r
+  CROSS JOIN json_each(r.spans) AS s;
 
 -- The spans whole, as zstd-compressed msgpack: one chunk for each commit that brought spans of a
 -- trace. chunk_id = seq * 256 + n, so one trace's chunks lie side by side; n stays small, since a

@@ -11,13 +11,14 @@ from clew.graph import Graph
 from clew.model import Score, Span, histogram
 from clew.model.tally import Sums, Tally
 from clew.store import sql
-from clew.store.chunks import PER_TRACE, ChunkCoder
+from clew.store.chunks import ChunkCoder
 from clew.store.columns import as_json
 from clew.store.due import ids_of
 from clew.store.protocol import TraceFilter
 from clew.store.snapshot import PAGE, Counted, Known, Totals, known
 from clew.store.sqlite.graph_reading import read_graph, read_slices
 from clew.store.sqlite.listing import list_page
+from clew.store.sqlite.reading import read_chunks
 from clew.store.sqlite.statements import Statements
 from clew.store.tally import Operation
 
@@ -69,8 +70,8 @@ class SqliteSnapshot:
         found = _late.decode(self._sql.run("late", project_id=self._id(project), trace_ids=as_json(trace_ids)))
         coder = ChunkCoder()
         spans: dict[int, list[Span]] = {seq: [] for seq, *_ in found}
-        for chunk_id, chunk in self._connection.execute(TRACE_QUERIES["chunks"], {"seqs": as_json(list(spans))}):
-            spans[chunk_id // PER_TRACE] += coder.unpack(chunk)
+        for seq, _, chunk in read_chunks(self._connection, spans.keys()):
+            spans[seq] += coder.unpack(chunk)
         for seq, is_due, late, changed in found:
             ids = None if late is None else ids_of(late)
             before = coder.unpack(bytes.fromhex(changed)) if changed else []

@@ -13,15 +13,15 @@ SELECT json_group_array(name)
 -- Traces, spans, finished spans, and traces of which a finished span is learned.
 SELECT (SELECT count(*) FROM traces WHERE project_id = :project_id),
        (SELECT coalesce(sum(span_count), 0) FROM traces WHERE project_id = :project_id),
-       (SELECT count(*)
-          FROM traces CROSS JOIN trace_spans ON trace_seq = seq
-         WHERE project_id = :project_id AND trace_spans.end_ns IS NOT NULL),
+       (SELECT coalesce(sum(finished), 0)
+          FROM traces CROSS JOIN span_rows ON chunk_id BETWEEN seq * 256 AND seq * 256 + 255
+         WHERE project_id = :project_id),
        (SELECT count(*)
           FROM traces LEFT JOIN graph_due AS due ON due.trace_seq = seq
          WHERE project_id = :project_id AND (due.trace_seq IS NULL OR due.late IS NOT NULL)
-           AND coalesce(length(due.late) / 8, 0) < (SELECT count(*)
-                                                      FROM trace_spans AS s
-                                                     WHERE s.trace_seq = seq AND s.end_ns IS NOT NULL));
+           AND coalesce(length(due.late) / 8, 0) < (SELECT coalesce(sum(finished), 0)
+                                                      FROM span_rows
+                                                     WHERE chunk_id BETWEEN seq * 256 AND seq * 256 + 255));
 
 -- name: counted
 SELECT resolution_s, bucket_s, kind, name, model,
