@@ -42,7 +42,7 @@ class ChunkCoder:
         """Do the first half of `pack`, which needs Python's lock."""
         return [self._encoder.encode(spans) for spans in groups]
 
-    def compress(self, encoded: Sequence[bytes]) -> list[bytes]:
+    def compress(self, encoded: list[bytes]) -> list[bytes]:
         """Do the second half, three quarters of the work, without Python's lock."""
         if not encoded:
             return []

@@ -10,6 +10,7 @@ again. Rows are what the backend makes of them (`RowMakers`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from clew.model import Batch, Span, TraceSummary, summarise
@@ -69,10 +70,18 @@ class ReadyBatch(Batch):
         return minutes
 
 
+Beside = Callable[[Callable[[list[bytes]], list[bytes]], list[bytes]], "Future[list[bytes]]"]
+"""Has a job done on another thread."""
+
+
 def make_ready(
-    batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_search: bool, compressed: bool = True
+    batch: Batch, coder: ChunkCoder, makers: RowMakers, *, text_search: bool, beside: Beside | None = None
 ) -> ReadyBatch:
-    """Do for *batch* what needs no database. Chunks that are not *compressed* are only encoded."""
+    """
+    Do for *batch* what needs no database.
+
+    Compressing is a third of it and needs no lock of Python's: *beside* does it meanwhile.
+    """
     if isinstance(batch, ReadyBatch):
         return batch
     traces: dict[str, ReadyTrace] = {}
@@ -81,11 +90,12 @@ def make_ready(
         if trace is None:
             trace = traces[span.trace_id] = ReadyTrace()
         trace.changed += keep(span, trace.spans)
+    encoded = coder.encode([list(trace.spans.values()) for trace in traces.values()])
+    packing = beside(coder.compress, encoded) if beside else None
     for trace in traces.values():
         trace.finish(batch.project, makers, text_search=text_search)
-    pack = coder.pack if compressed else coder.encode
-    chunks = pack([list(trace.spans.values()) for trace in traces.values()])
+    minutes = count(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
+    chunks = packing.result() if packing else coder.compress(encoded)
     for trace, chunk in zip(traces.values(), chunks, strict=True):
         trace.chunk = chunk
-    minutes = count(span for trace in traces.values() for span in trace.spans.values() if span.end_ns is not None)
     return ReadyBatch(project=batch.project, spans=batch.spans, scores=batch.scores, traces=traces, minutes=minutes)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
@@ -42,31 +42,12 @@ _known_traces = msgspec.json.Decoder(list[tuple[str, int, str | None, str]])
 _scores = msgspec.json.Decoder(list[Score])
 
 
-class Coders(NamedTuple):
-    """One for each place that may pack at the same time."""
-
-    prepare: ChunkCoder
-    commit: ChunkCoder
-    aside: ChunkCoder
-
-
-def compresses(*, text_search: bool) -> bool:
-    """
-    Say whether chunks are compressed in the commit, beside Python's work, and not when they are prepared.
-
-    With words to index the thread that commits has more to do than the one that prepares.
-    """
-    return not text_search
-
-
 class Commit:
     """Writes batches over *connection*, which is inside a transaction."""
 
-    def __init__(self, connection: apsw.Connection, coders: Coders, aside: Aside, *, text_search: bool) -> None:
+    def __init__(self, connection: apsw.Connection, coder: ChunkCoder, aside: Aside, *, text_search: bool) -> None:
         self._connection = connection
-        self._coders = coders
-        self._coder = coders.commit
-        self._compresses = compresses(text_search=text_search)
+        self._coder = coder
         self._aside = aside
         self._text_search = text_search
         self._sql = Statements(connection, QUERIES)
@@ -171,24 +152,17 @@ class Commit:
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
         """Narrow rows, chunks and words of everything fresh."""
         works = sorted((work for work in touched if work.fresh), key=lambda work: work.seq)
-        chunks: list[bytes] = []
+        chunks: list[Any] = []
         rows: list[Any] = []
         words: list[Any] = []
         for work in works:
             chunk_id, made, chunk, text = self._chunk(work)
             rows += (chunk_id, *made)
-            chunks.append(chunk)
+            chunks += (chunk_id, chunk)
             words += (chunk_id, text)
         self._put_words(words)
-        self._aside.do(lambda: self._put_chunks(words[::2], chunks))
+        self._aside.do(lambda: self._sql.put("add_chunks", chunks, len(works)))
         self._aside.do(lambda: self._sql.put("add_spans", rows, len(works)))
-
-    def _put_chunks(self, chunk_ids: Sequence[int], chunks: Sequence[bytes]) -> None:
-        """On the other thread, where compressing takes nobody's time."""
-        if self._compresses:
-            chunks = self._coders.aside.compress(chunks)
-        rows = [value for row in zip(chunk_ids, chunks, strict=True) for value in row]
-        self._sql.put("add_chunks", rows, len(chunks))
 
     def _chunk(self, work: TraceWork) -> tuple[int, Any, bytes, str]:
         """The chunk that this commit adds of a trace: id, narrow row, bytes and words."""
@@ -199,9 +173,8 @@ class Commit:
             self._aside.join()
             self._drop(work.chunk_ids)
         spans = list((work.spans if work.rewrite else work.fresh).values())
-        pack = self._coder.encode if self._compresses else self._coder.pack
         words = text_of(spans) if self._text_search else ""
-        return work.next_chunk_id(), ROWS.spans(spans), pack([spans])[0], words
+        return work.next_chunk_id(), ROWS.spans(spans), self._coder.pack([spans])[0], words
 
     def _drop(self, chunk_ids: list[int]) -> None:
         for chunk_id in chunk_ids:

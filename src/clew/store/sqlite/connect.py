@@ -36,7 +36,7 @@ _REFUSED = (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError, apsw.
 def open_writer(path: str) -> apsw.Connection:
     """Open *path* to write, and make the file if it is not there."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = apsw.Connection(path, flags=flags, statementcachesize=128)
+    connection = apsw.Connection(path, flags=flags, statementcachesize=256)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     # Until the schema is known to be ours, closing must not write to the file.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

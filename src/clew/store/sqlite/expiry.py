@@ -54,7 +54,7 @@ SCRUB_FACT = "scrub_due"
 VACUUM_BYTES = 2 << 20
 """What one step gives back, in some milliseconds."""
 
-MERGE_PAGES = 64
+MERGE_PAGES = 16
 """Of the search index: what one step of merging it writes."""
 
 HOLLOW = 4

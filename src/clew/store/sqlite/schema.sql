@@ -71,7 +71,7 @@ CREATE TABLE trace_blocks (
   block           INTEGER NOT NULL,
   min_start_ns    INTEGER NOT NULL,
   max_start_ns    INTEGER NOT NULL,
-  min_duration_ns INTEGER NOT NULL,  -- of an empty set, and of tokens and costs: over all that there is
+  min_duration_ns INTEGER NOT NULL,  -- where none has a duration or a cost, a minimum over any maximum
   max_duration_ns INTEGER NOT NULL,
   min_tokens      INTEGER NOT NULL,
   max_tokens      INTEGER NOT NULL,
@@ -143,8 +143,9 @@ CREATE VIRTUAL TABLE trace_text USING fts5 (
   tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
 
--- Its pieces, one for each commit at first, are merged eight at a time.
-INSERT INTO trace_text (trace_text, rank) VALUES ('automerge', 8);
+-- Its pieces, one for each commit at first, are merged sixteen at a time, in pages of 16 KB.
+INSERT INTO trace_text (trace_text, rank) VALUES ('automerge', 16);
+INSERT INTO trace_text (trace_text, rank) VALUES ('pgsz', 16000);
 
 -- Rows that were dropped lie in it until retention merges it, a little at a time; by itself it would at the next
 -- commit, for a second or more.

@@ -12,8 +12,9 @@ from clew.store import sql
 ROWS_A_STEP = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Few sizes, so that every statement is prepared once..."""
 
-VALUES_AT_ONCE = 512
-"""... but so few values as these are prepared in any number: it costs less than another step."""
+VALUES_AT_ONCE = 3_000
+"""... but so few values as these are prepared in any number: it costs less than a step more, after which the lock
+of Python has to be waited for. These are a hundred traces."""
 
 _LONGEST = 16_000
 """In characters: apsw keeps no longer one prepared."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +22,7 @@ from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFi
 from clew.store.ready import ReadyBatch, make_ready
 from clew.store.retention import KeptMetrics, kept_metrics
 from clew.store.sqlite.aside import Aside, ThreadAside
-from clew.store.sqlite.commit import Coders, Commit, compresses
+from clew.store.sqlite.commit import Commit
 from clew.store.sqlite.expiry import SqliteExpiry
 from clew.store.sqlite.listing import list_page
 from clew.store.sqlite.percentiles import read_tallies
@@ -40,7 +41,8 @@ class SqliteStore(LatencyReader, SqliteExpiry):
     def __init__(self, path: str, *, read_only: bool = False, text_search: bool = True) -> None:
         self._text_search = text_search
         self._preparing = threading.Lock()
-        self._coders = Coders(ChunkCoder(), ChunkCoder(), ChunkCoder())
+        self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
+        self._compressing: ThreadPoolExecutor | None = None
         self._aside: ThreadAside | None = None
         super().__init__(path, read_only=read_only)
 
@@ -57,17 +59,17 @@ class SqliteStore(LatencyReader, SqliteExpiry):
         """Do for *batch* what needs no database; see `clew.store.protocol.SpanWriter`."""
         check_batch(batch)
         with self._preparing:
-            text_search = self._text_search
-            compressed = not compresses(text_search=text_search)
-            return make_ready(batch, self._coders.prepare, ROWS, text_search=text_search, compressed=compressed)
+            beside = self._compressing.submit if self._compressing else None
+            return make_ready(batch, self._coder, ROWS, text_search=self._text_search, beside=beside)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
-        return Commit(connection, self._coders, aside, text_search=self._text_search)
+        return Commit(connection, self._commit_coder, aside, text_search=self._text_search)
 
     def _write_aside(self, batches: Sequence[ReadyBatch], meanwhile: Meanwhile) -> Written:
         with self._transaction() as connection:
             if self._aside is None:
                 self._aside = ThreadAside()
+                self._compressing = ThreadPoolExecutor(1, thread_name_prefix="clew-zstd")
             aside = self._aside
             try:
                 written = self._commit(connection, aside).write(batches)
@@ -143,6 +145,10 @@ class SqliteStore(LatencyReader, SqliteExpiry):
     def _let_go(self) -> None:
         if self._aside is not None:
             self._aside.close()
+        with self._preparing:
+            compressing, self._compressing = self._compressing, None
+        if compressing is not None:
+            compressing.shutdown()
 
     # Keys.
 

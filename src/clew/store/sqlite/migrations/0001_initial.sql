@@ -72,7 +72,7 @@ CREATE TABLE trace_blocks (
   block           INTEGER NOT NULL,
   min_start_ns    INTEGER NOT NULL,
   max_start_ns    INTEGER NOT NULL,
-  min_duration_ns INTEGER NOT NULL,  -- of an empty set, and of tokens and costs: over all that there is
+  min_duration_ns INTEGER NOT NULL,  -- where none has a duration or a cost, a minimum over any maximum
   max_duration_ns INTEGER NOT NULL,
   min_tokens      INTEGER NOT NULL,
   max_tokens      INTEGER NOT NULL,
