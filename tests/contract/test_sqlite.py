@@ -28,6 +28,7 @@ class TestSqliteAtItsLimits(TestSqlite):
         monkeypatch.setattr(search, "RARE_CHUNKS", 0)
         monkeypatch.setattr(listing, "WINDOWS", (1, 2))
         monkeypatch.setattr(newest, "FAR", 1)
+        monkeypatch.setattr(newest, "PAGES_FAR", 0)
         monkeypatch.setattr(newest, "BLOCKS_AT_ONCE", 1)
         # Each commit begins a block.
         known = commit.QUERIES["known"].replace("coalesce(max(seq), 0)", "coalesce(max(seq), 0) / 1024 * 1024 + 1024")

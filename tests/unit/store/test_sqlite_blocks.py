@@ -94,6 +94,7 @@ def pages(store, where, limit):
 def test_blocks_leave_nothing_out_that_matches(store, monkeypatch, seed, far):
     """Whatever is asked, page after page, the answer is that of the plain reference."""
     monkeypatch.setattr(newest, "FAR", far)
+    monkeypatch.setattr(newest, "PAGES_FAR", 1 if far < 100 else 4)
     monkeypatch.setattr(newest, "BLOCKS_AT_ONCE", 1)
     memory = filled(store, seed)
     draw = random.Random(seed)
@@ -105,6 +106,7 @@ def test_blocks_leave_nothing_out_that_matches(store, monkeypatch, seed, far):
 def test_a_filter_that_no_block_meets_reads_no_trace(store, monkeypatch):
     """A list of nothing must not take as long as there are traces."""
     monkeypatch.setattr(newest, "FAR", 1)
+    monkeypatch.setattr(newest, "PAGES_FAR", 0)
     filled(store, 0)
     read = []
     monkeypatch.setattr(newest.Query, "_by_blocks", counted(newest.Query._by_blocks, read))
@@ -139,6 +141,7 @@ def counted(by_blocks, read):
 def test_a_trace_that_grows_widens_its_block(store, monkeypatch):
     """Late spans bring another kind, model and end."""
     monkeypatch.setattr(newest, "FAR", 1)
+    monkeypatch.setattr(newest, "PAGES_FAR", 0)
     put(store, *(a_span(number, kind="tool") for number in range(5)))
     put(store, *(a_span(number, kind="tool") for number in range(5, 9)))
     put(store, a_span(3, 1, kind="rerank", model="late", end_ns=START_NS + DAY_NS))

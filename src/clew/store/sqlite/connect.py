@@ -24,12 +24,13 @@ APPLICATION_ID = 0x436C6577
 
 BUSY_TIMEOUT_MS = 5_000
 _PAGE_BYTES = 4_096
-"""A commit of a hundred traces changes some 350 pages of indexes by trace, user and session, wherever they lie: at 4
-million spans small pages write a fifth faster. A trace's chunk, the bulk of the file, mostly fits into one."""
+"""A commit of a hundred traces changes a hundred pages of the index by id, wherever they lie, so small ones write
+faster. A trace's chunk, the bulk of the file, mostly fits into one."""
 _READER_MMAP_BYTES = 1 << 30
 
 _BUSY = (apsw.BusyError, apsw.LockedError)
-_DAMAGED = (apsw.CorruptError, apsw.NotADBError)
+_DAMAGED = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
+"""What Clew writes keeps every constraint, unless what it read before was spoilt."""
 _REFUSED = (apsw.ReadOnlyError, apsw.PermissionsError, apsw.CantOpenError, apsw.AuthError)
 
 

@@ -51,6 +51,8 @@ QUERIES = sql.load("clew.store.sqlite", "expiry.sql") | {
 SCRUB_FACT = "scrub_due"
 """Traces were erased whose bytes are still in the file."""
 
+_DROP_BLOCKS = ("drop_blocks", "drop_block_models")
+
 VACUUM_BYTES = 2 << 20
 """What one step gives back, in some milliseconds."""
 
@@ -248,15 +250,15 @@ class Dropping:
         asked = as_json(list(dict.fromkeys(trace_ids)))
         return _rows.decode(self._sql.run("as_they_are", project_id=project_id, trace_ids=asked))
 
-    def drop(self, project: str, rows: Sequence[_Row]) -> Gone:
-        """Drop all but what was learned and counted."""
+    def drop(self, project: str, rows: Sequence[_Row], *, exactly: bool = False) -> Gone:
+        """Drop all but what was learned and counted; *exactly*: also what their blocks tell of them."""
         if not rows:
             return Gone()
         project_id = self._sql.run("project_id", project=project)
         seqs = as_json([row.seq for row in rows])
         for name in ("drop_words", "drop_spans", "drop_chunks", "drop_due", "drop_traces"):
             self._sql.run(name, seqs=seqs)
-        for name in ("drop_blocks", "drop_block_models", "put_models_left"):
+        for name in ("drop_blocks", "forget_block_models", "put_models_left") if exactly else _DROP_BLOCKS:
             self._sql.run(name, project_id=project_id, seqs=seqs)
         self._sql.run("add_to_fact", name=DROPPED_FACT, more=len(rows))
         self._sql.run("drop_scores", project_id=project_id, trace_ids=as_json([row.trace_id for row in rows]))
@@ -267,7 +269,7 @@ class Dropping:
     def erase(self, project: str, trace_ids: Sequence[str]) -> Gone:
         """Drop traces and all that names them, also of such as never came."""
         project_id = self._sql.run("project_id", project=project)
-        gone = self.drop(project, self.as_they_are(project, trace_ids))
+        gone = self.drop(project, self.as_they_are(project, trace_ids), exactly=True)
         asked = as_json(list(trace_ids))
         for name in ("drop_scores", "drop_suggestions"):
             self._sql.run(name, project_id=project_id, trace_ids=asked)

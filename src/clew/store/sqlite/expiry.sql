@@ -64,10 +64,16 @@ DELETE FROM trace_blocks
 
 -- name: drop_block_models
 DELETE FROM trace_block_models
+ WHERE project_id = :project_id AND block IN (SELECT value >> 10 FROM json_each(:seqs))
+   AND NOT EXISTS (SELECT 1 FROM traces NOT INDEXED
+                    WHERE seq BETWEEN block << 10 AND (block << 10) + 1023 AND project_id = :project_id);
+
+-- name: forget_block_models
+DELETE FROM trace_block_models
  WHERE project_id = :project_id AND block IN (SELECT value >> 10 FROM json_each(:seqs));
 
 -- name: put_models_left
--- What models there are in those blocks now.
+-- What models there are in those blocks now: some milliseconds a block.
 INSERT INTO trace_block_models (project_id, model, block)
 SELECT DISTINCT :project_id, m.value, b.block
   FROM (SELECT DISTINCT value >> 10 AS block FROM json_each(:seqs)) AS b

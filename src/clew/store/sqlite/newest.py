@@ -27,8 +27,11 @@ from clew.store.sqlite.search import storable
 
 QUERIES = sql.load("clew.store.sqlite", "queries.sql")
 
-FAR = 8_192
-"""How many entries of an index are looked at before the blocks are asked: some milliseconds."""
+FAR = 2_048
+"""So many entries of an index, or so many pages' worth, are looked at before the blocks are asked..."""
+
+PAGES_FAR = 4
+"""... whichever is more: some milliseconds."""
 
 BLOCKS_AT_ONCE, BLOCKS_MORE = 4, 4
 """How many blocks are read at first, and how many times as many each time."""
@@ -146,7 +149,7 @@ class Query:
         if not self._terms:
             return self._run(connection, self.source, [], limit)
         statement = QUERIES["far"].format(source=self.source, where=_all(self._place))
-        far = connection.execute(statement, self.values | {"far": FAR}).fetchone()
+        far = connection.execute(statement, self.values | {"far": max(FAR, PAGES_FAR * limit)}).fetchone()
         if far is None:
             return self._run(connection, self.source, [], limit)
         near = deepcopy(self)

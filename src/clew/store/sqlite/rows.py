@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from clew.model import Flag, Score, Status, TraceSummary
+from clew.model.flag import judge
 from clew.store.columns import bits_of, finite, int64, kinds_of
 from clew.store.ready import RowMakers
 from clew.store.sqlite.narrow import narrow
@@ -19,6 +20,9 @@ SUMMARY_COLUMNS = (
 )
 """What `_SummaryRow` reads, in its order."""
 
+USUAL_REASON = judge(worst_user_score=None, response_chars=None, confidence=None).reason
+"""Not written down: it would be a twentieth of a trace's row."""
+
 _json = msgspec.json.Encoder()
 
 
@@ -26,7 +30,7 @@ def models_text(models: list[str]) -> str:
     """
     Write *models* as JSON, each after a line break, which JSON escapes inside strings.
 
-    So `model_pattern` finds a model exactly by plain search, inside an index.
+    So `model_pattern` finds a model exactly by plain search.
     """
     return "[" + ",".join(model_pattern(model) for model in models) + "]"
 
@@ -66,7 +70,7 @@ def summary_values(summary: TraceSummary) -> tuple[Any, ...]:
         score_value,
         score_best,
         summary.flag.value,
-        summary.flag_reason,
+        "" if summary.flag_reason == USUAL_REASON else summary.flag_reason,
     )
 
 
@@ -143,7 +147,7 @@ class SummaryRow(msgspec.Struct, array_like=True):
             output_preview=self.output_preview,
             worst_user_score=(self.score_value, self.score_best) if rated else None,  # type: ignore[arg-type]
             flag=self.flag,
-            flag_reason=self.flag_reason,
+            flag_reason=self.flag_reason or USUAL_REASON,
         )
 
 
