@@ -5,6 +5,7 @@ import random
 import pytest
 
 from clew.errors import StoreUnavailable
+from clew.model import KINDS as KINDS_OF_ALL
 from clew.model import Flag
 from clew.model.trace import summarise
 from clew.store import open_store
@@ -206,6 +207,13 @@ def test_the_view_gives_each_span_as_it_was(store):
         )
         for span in sorted((root, child, stray), key=lambda span: span.span_id)
     ]
+
+
+def test_the_view_knows_every_kind_and_status(store):
+    """They are numbers in the table; their names stand in the view, in the order of the model."""
+    wanted = [(kind, status) for kind in KINDS_OF_ALL for status in ("unset", "ok", "error")]
+    put(store, *(a_span(number, kind=kind, status=status) for number, (kind, status) in enumerate(wanted)))
+    assert store._connection.execute("SELECT kind, status FROM trace_spans ORDER BY chunk_id").fetchall() == wanted
 
 
 def test_a_chunk_that_nobody_asked_for_is_damage(store):
