@@ -189,7 +189,7 @@ def _as_the_server() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0002)
 
 
 def _fill(subjects: list[Subject], batches: Batches, count: int) -> None:

@@ -125,8 +125,9 @@ def _tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it each time.
-    sys.setswitchinterval(0.001)
+    # SQLite's thread takes Python's lock back after each statement; it must not wait 5 ms for it each time. With 1 ms
+    # a sixth fewer spans a second reach an SQLite file.
+    sys.setswitchinterval(0.0002)
 
 
 def run(
