@@ -176,8 +176,9 @@ TABLE: tuple[Rule, ...] = (
 Reads = tuple[str, Callable[[Any], Any], bool]
 """A key, how to read it, and whether that wants the whole span."""
 
-Plan = tuple[tuple[str, tuple[Reads, ...]], ...]
-"""For each field that the keys at hand can give, what to read, best first."""
+Plan = tuple[tuple[str, bool, Reads, tuple[Reads, ...]], ...]
+"""For each field that the keys at hand can give: whether the client's own word is kept, what to read, what if that
+says nothing. The best stands alone, since it nearly always says something."""
 
 _MAX_PLANS = 4_096
 _MAX_PLANNED_KEYS = 64
@@ -204,16 +205,24 @@ def derive(span: Span) -> None:
     plan = _plans.get(keys)
     if plan is None:
         plan = _remembered(keys)
-    for field, candidates in plan:
-        if field in _KEPT and getattr(span, field) not in _MISSING:
+    for field, kept, (key, reads, gathers), others in plan:
+        if kept and getattr(span, field) not in _MISSING:
             continue
-        for key, reads, gathers in candidates:
-            value = reads(span if gathers else attributes[key])
-            if value is not None:
-                setattr(span, field, value)
-                break
+        value = reads(span if gathers else attributes[key])
+        if value is not None:
+            setattr(span, field, value)
+        elif others:
+            _set_first(span, field, others)
     if span.kind in ANSWERING_KINDS:
         _preview(span)
+
+
+def _set_first(span: Span, field: str, candidates: tuple[Reads, ...]) -> None:
+    for key, reads, gathers in candidates:
+        value = reads(span if gathers else span.attributes[key])
+        if value is not None:
+            setattr(span, field, value)
+            return
 
 
 _KEPT = frozenset({"kind", "inputs", "outputs"})
@@ -237,7 +246,7 @@ def _plan(keys: tuple[str, ...]) -> Plan:
         numbered = rule.key.endswith(".")
         reads = read.numbered(rule.key, keys) if numbered else rule.read
         fields.setdefault(rule.field, []).append((rule.key, reads, rule.gathers or numbered))
-    return tuple((field, tuple(candidates)) for field, candidates in fields.items())
+    return tuple((field, field in _KEPT, best, tuple(others)) for field, (best, *others) in fields.items())
 
 
 def _ranks(key: str) -> list[int]:

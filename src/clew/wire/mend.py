@@ -15,7 +15,7 @@ from typing import Any
 from clew.errors import MalformedId
 from clew.model import Event, Link, Score, Span
 from clew.model.ids import ZERO_SPAN, span_id_of, trace_id_of
-from clew.wire.values import MAX_KEY_CHARS, Cleaner, clean_text, is_plain, is_plain_value, is_utf8
+from clew.wire.values import MAX_ATTRIBUTES, MAX_KEY_CHARS, Cleaner, clean_text, is_plain, is_plain_value, is_utf8
 
 MAX_NAME_CHARS = 1_000
 MAX_MESSAGE_CHARS = 10_000
@@ -32,11 +32,14 @@ LATEST_NS = 4_102_444_800 * 10**9
 _is_span_id = re.compile(r"[0-9a-f]{16}").fullmatch
 
 
-def mend(span: Span, *, max_chars: int, received_ns: int, trusted_text: bool = True) -> None:
+def mend(
+    span: Span, *, max_chars: int, received_ns: int, trusted_text: bool = True, plain_attributes: bool = False
+) -> None:
     """
     Make *span* one that every store can keep. Ids are mended apart: `mend_ids`.
 
-    *trusted_text* says that strings were decoded from UTF-8, which cannot hold a lone surrogate.
+    *trusted_text* says that strings were decoded from UTF-8, which cannot hold a lone surrogate;
+    *plain_attributes* that each of its attributes was looked at already, though not how many there are.
     """
     start_ns, end_ns = span.start_ns, span.end_ns
     if not EARLIEST_NS <= start_ns < LATEST_NS or (end_ns is not None and not start_ns <= end_ns < LATEST_NS):
@@ -46,8 +49,10 @@ def mend(span: Span, *, max_chars: int, received_ns: int, trusted_text: bool = T
         _mend_name(span)
     if span.status_message:
         span.status_message = _short(span.status_message, "status_message", MAX_MESSAGE_CHARS, span)
-    if span.attributes and not is_plain(span.attributes, max_chars, trusted_text):
-        span.attributes = _cleaner(span, max_chars).attributes(span.attributes, "attributes")
+    attributes = span.attributes
+    looked_at = plain_attributes and len(attributes) <= MAX_ATTRIBUTES
+    if attributes and not looked_at and not is_plain(attributes, max_chars, trusted_text):
+        span.attributes = _cleaner(span, max_chars).attributes(attributes, "attributes")
     if span.inputs is not None and not is_plain_value(span.inputs, max_chars, trusted_text):
         span.inputs = _cleaner(span, max_chars).value(span.inputs, "inputs")
     if span.outputs is not None and not is_plain_value(span.outputs, max_chars, trusted_text):

@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable
+from itertools import count
 from operator import attrgetter
+from struct import Struct
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+
+from clew.wire.values import MAX_KEY_CHARS, is_plain_value
 
 _PACKAGE = "clew.otlp"
 
@@ -88,49 +92,67 @@ def text_of(data: bytes) -> str:
 
 def attributes_of(pairs: Iterable[bytes]) -> dict[str, Any]:
     """Open attributes; of a key that comes twice, the last counts."""
-    return dict([_opened[pair] for pair in pairs])
+    return dict([opened[pair] for pair in pairs])
 
 
+MAX_REMEMBERED_BYTES = 80
 _MAX_REMEMBERED = 20_000
-_MAX_REMEMBERED_BYTES = 80
 
 
-class _Opened(dict[bytes, tuple[str, Any]]):
-    """Short attributes that were opened lately, by their bytes."""
+class Opened(dict[bytes, tuple[str, Any]]):
+    """
+    Short attributes that were opened lately, by their bytes.
+
+    Only those are remembered that any store can keep as they are. So a span needs no second look at
+    its attributes if `tick` gave two numbers in a row before and after they were opened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tick = count().__next__
+        """Goes on by one for each that some store might not keep as it is, and for each call. One step of C, so
+        another thread can only make it larger, which costs a look in vain."""
+        self.max_chars = MAX_REMEMBERED_BYTES
+        """Of a text; set by whoever calls `tick`."""
 
     def __missing__(self, pair: bytes) -> tuple[str, Any]:
-        opened = _open_text(pair) or _open(pair)
-        if len(pair) <= _MAX_REMEMBERED_BYTES and type(opened[1]) not in (list, dict):
+        known = _open_usual(pair) or _open(pair)
+        key, value = known
+        if len(key) > MAX_KEY_CHARS or "\0" in key or not is_plain_value(value, self.max_chars, trusted_text=True):
+            self.tick()
+        elif len(pair) <= MAX_REMEMBERED_BYTES and type(value) not in (list, dict):
             if len(self) >= _MAX_REMEMBERED:
                 self.clear()
-            self[pair] = opened
-        return opened
+            self[pair] = known
+        return known
 
 
-_opened = _Opened()
+opened = Opened()
+
+_double = Struct("<d").unpack_from
 
 
-def _open_text(pair: bytes) -> tuple[str, str] | None:
+def _open_usual(pair: bytes) -> tuple[str, Any] | None:
     """
-    Open a KeyValue that holds a text, in the one form in which clients write it; None for any other.
+    Open a KeyValue that holds a text or a double, in the one form in which clients write it; None for any other.
 
-    Tag 0x0a, size, key; tag 0x12, size; tag 0x0a, size, text. Sizes are varints, here of one byte
-    for the key and at most two for the rest. By hand, it takes half the time of protobuf's library.
+    Tag 0x0a, size, key; tag 0x12, size; tag 0x0a, size, text or tag 0x21, double. Sizes are varints,
+    here of one byte for the key and at most two for the rest. By hand, it takes half the time of
+    protobuf's library.
     """
     try:
         key_end = 2 + pair[1]
         size, value = pair[key_end + 1], key_end + 2
         if size > 127:
             size, value = size & 127 | pair[value] << 7, value + 1
+        if pair[0] != 0x0A or pair[1] > 127 or pair[key_end] != 0x12 or value + size != len(pair):
+            return None
+        if pair[value] == 0x21 and size == 9:
+            return pair[2:key_end].decode(), _double(pair, value + 1)[0]
         text_size, text = pair[value + 1], value + 2
         if text_size > 127:
             text_size, text = text_size & 127 | pair[text] << 7, text + 1
-        if (
-            pair[0] == pair[value] == 0x0A
-            and pair[1] <= 127
-            and pair[key_end] == 0x12
-            and value + size == text + text_size == len(pair)
-        ):
+        if pair[value] == 0x0A and text + text_size == len(pair):
             return pair[2:key_end].decode(), pair[text:].decode()
     except (IndexError, UnicodeDecodeError):
         pass
@@ -139,10 +161,10 @@ def _open_text(pair: bytes) -> tuple[str, str] | None:
 
 def _open(pair: bytes) -> tuple[str, Any]:
     try:
-        opened = _KeyValue.FromString(pair)
+        found = _KeyValue.FromString(pair)
     except DecodeError:
         return "(damaged attribute)", "… [cut: damaged, or nested without end]"
-    return text_of(opened.key), _value(opened.value)
+    return text_of(found.key), _value(found.value)
 
 
 def _value(value: Any) -> Any:

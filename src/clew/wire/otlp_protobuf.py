@@ -83,7 +83,12 @@ class _Reader:
             resource = {**resource, **{f"otel.scope.{key}": value for key, value in about.items()}}
         resource = clean_resource(resource, self._max_chars)
         scope_name = clean_text(f"{text_of(scope.name)} {text_of(scope.version)}".strip(), MAX_KEY_CHARS)
+        opened = otlp.opened
+        opened.max_chars = max_chars = self._max_chars
+        # What is remembered was short enough for any store, unless texts may be hardly longer than a word.
+        small = max_chars < otlp.MAX_REMEMBERED_BYTES
         for message in messages:
+            before = opened.tick()
             trace_id, span_id = message.trace_id.hex(), message.span_id.hex()
             if len(trace_id) != 32 or trace_id == ZERO_TRACE:
                 self.reject(f"trace id {trace_id[:64]!r} is not 16 bytes, or all zeros")
@@ -93,7 +98,8 @@ class _Reader:
                 span = _span(message, trace_id, span_id)
                 span.resource, span.scope = resource, scope_name
                 mend_parent(span)
-                mend(span, max_chars=self._max_chars, received_ns=self._received_ns)
+                plain = opened.tick() == before + 1 and not small
+                mend(span, max_chars=max_chars, received_ns=self._received_ns, plain_attributes=plain)
                 derive(span)
                 self._spans.append(span)
                 self._index += 1

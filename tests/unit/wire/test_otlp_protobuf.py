@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,52 @@ def test_remembered_attributes_are_not_shared_between_spans() -> None:
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that never come again must not fill the memory."""
     monkeypatch.setattr(otlp_messages, "_MAX_REMEMBERED", 50)
-    monkeypatch.setattr(otlp_messages, "_opened", remembered := otlp_messages._Opened())
+    monkeypatch.setattr(otlp_messages, "opened", remembered := otlp_messages.Opened())
     for number in range(200):
         read(otlp_span(attributes=pairs({"request": f"r-{number}", "long": "x" * 500})))
 
     assert 0 < len(remembered) <= 50
-    assert max(map(len, remembered)) <= otlp_messages._MAX_REMEMBERED_BYTES
+    assert max(map(len, remembered)) <= otlp_messages.MAX_REMEMBERED_BYTES
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"key": "a\0b"}, {"key": "a\ufffdb"}),
+        ({"k\0y": "x"}, {"k\ufffdy": "x"}),
+        ({"key": math.nan}, {"key": "NaN"}),
+        ({"key": ["a\0b"]}, {"key": ["a\ufffdb"]}),
+    ],
+)
+def test_an_attribute_that_is_remembered_needs_no_second_look_and_any_other_gets_one(
+    odd: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """Only what every store can keep is remembered, so a body that comes again is mended again."""
+    for _ in range(2):
+        good, bad = read(otlp_span(attributes=pairs({"a": "b"})), otlp_span(attributes=pairs({"a": "b", **odd})))
+        assert good.attributes == {"a": "b"}
+        assert good.problems == []
+        assert bad.attributes == {"a": "b", **kept}
+        assert bad.problems
+
+
+def test_a_bound_on_texts_holds_for_what_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be set lower than what is remembered is long."""
+    attributes = pairs({"a": "x" * 40})
+    assert read(otlp_span(attributes=attributes))[0].problems == []
+
+    monkeypatch.setenv("CLEW_MAX_VALUE_CHARS", "30")
+    [span] = read(otlp_span(attributes=attributes))
+
+    assert span.attributes["a"].startswith("x" * 30 + "… [cut")
+
+
+@pytest.mark.parametrize("number", [0.5, -1e300, 0.0])
+def test_a_double_is_opened_by_hand_as_by_the_library(number: float) -> None:
+    """Scores of documents are all different, so none of them is remembered from the time before."""
+    [pair] = [each.SerializeToString() for each in pairs({"document.score": number})]
+
+    assert otlp_messages._open_usual(pair) == otlp_messages._open(pair) == ("document.score", number)
 
 
 def test_the_messages_have_otlps_own_numbers() -> None:
