@@ -261,6 +261,12 @@ TEXT_SEARCH = Setting(
     True,
     "0 switches off full text search over inputs and outputs, which costs ingest speed and disk.",
 )
+SECOND_PROCESS = Setting(
+    "CLEW_SECOND_PROCESS",
+    _boolean,
+    True,
+    "0 keeps `clew serve` to one process; otherwise, with two cores, a second one decodes once requests queue up.",
+)
 LEARN = Setting("CLEW_LEARN", _boolean, True, "0 switches off learning the execution graph from what is stored.")
 LEARN_AFTER_S = Setting(
     "CLEW_LEARN_AFTER_S",

@@ -3,7 +3,8 @@ The one door to the store: bodies wait, bounded in bytes, and are committed toge
 
 One thread decodes and writes. While the store is busy without Python, the same thread decodes what
 has come meanwhile. A second decoding thread was tried and gained nothing that could be measured: it
-wants the interpreter just when the store's own Python does.
+wants the interpreter just when the store's own Python does. A second process does gain: once bodies
+queue up, one is started (`clew.ingest.apart`), if the store can be prepared for elsewhere.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from typing import NamedTuple
 import msgspec
 
 from clew.errors import ClewError, StoreBusy, StoreUnavailable
+from clew.ingest.apart import Apart, worth_it
+from clew.ingest.frames import Made
 from clew.ingest.salvage import Salvage, batch_of
 from clew.model import Batch
-from clew.store.protocol import SpanWriter
+from clew.store.protocol import PreparesApart, SpanWriter
 from clew.wire import Decoded, Rejection
+from clew.wire.reading import Reading
 
 MAX_GROUP_SPANS = 8_000
 """A commit is closed at so many: it bounds the memory for decoded spans, and how long the first one waits."""
+
+APART_FROM_BODIES, APART_FROM_BYTES = 4, 1 << 20
+"""So much must wait to be decoded before a second process is started for it."""
 
 _GLANCE_S = 0.001
 """How often it is looked whether the store is still busy, while nothing comes."""
@@ -60,6 +67,8 @@ class _Read(NamedTuple):
     decoded: Decoded
     batch: Batch | None
     """None if nothing in it is to be stored."""
+    apart: bool = False
+    """By the second process, so that its spans only say how many they are."""
 
 
 class Counters(msgspec.Struct):
@@ -76,18 +85,35 @@ class Counters(msgspec.Struct):
     failed_bodies: int = 0
     """Answered with an error: unreadable, or the store was busy or away."""
     decode_s: float = 0.0
+    """Both processes together."""
     write_s: float = 0.0
 
 
 class Batcher:
     """Takes bodies from any thread; owns the thread that writes. `start` before use, `close` after."""
 
-    def __init__(self, store: SpanWriter, *, max_queue_bytes: int, max_group_spans: int = MAX_GROUP_SPANS) -> None:
+    def __init__(
+        self,
+        store: SpanWriter,
+        *,
+        max_queue_bytes: int,
+        max_group_spans: int = MAX_GROUP_SPANS,
+        second_process: bool = False,
+    ) -> None:
+        """With *second_process* one is started when bodies queue up, where there is a second core for it."""
         self._store = store
         self._max_queue_bytes = max_queue_bytes
         self._max_group_spans = max_group_spans
         self._waiting: deque[_Body] = deque()
         self._held_bytes = 0
+        self._apart: Apart[_Body] | None = None
+        if second_process and worth_it() and isinstance(store, PreparesApart):
+            self._apart = Apart(store.preparer(), self._take_made)
+        self._made: deque[tuple[_Body, Made]] = deque()
+        """Come from the second process."""
+        self._made_spans = 0
+        self._decoding_s = 0.0
+        """On the thread itself."""
         self._ahead: list[_Read] = []
         """Made ready while the group before was written; only the thread touches it."""
         self._closing = False
@@ -121,9 +147,30 @@ class Batcher:
                 self._counters.refused_bodies += 1
                 raise StoreBusy(f"{self._held_bytes} bytes are waiting to be stored; send it again in a second")
             self._held_bytes += size
-            self._waiting.append(_Body(project, body, decode, size, receipt))
-            self._changed.notify()
+            self._queue(_Body(project, body, decode, size, receipt))
+            self._changed.notify_all()
         return receipt
+
+    def _queue(self, body: _Body) -> None:
+        apart = self._apart
+        if apart is not None and isinstance(body.decode, Reading):
+            if apart.take(body, body.project, body.body, body.decode):
+                return
+            if len(self._waiting) >= APART_FROM_BODIES and self._held_bytes >= APART_FROM_BYTES:
+                apart.start()
+        self._waiting.append(body)
+
+    def _take_made(self, body: _Body, made: Made | None) -> None:
+        """From the second process. Its thread waits here while enough is ready, and so does the process."""
+        with self._changed:
+            if made is None:
+                self._waiting.append(body)
+            else:
+                while self._made_spans >= self._max_group_spans and self._thread.is_alive():
+                    self._changed.wait(1)
+                self._made.append((body, made))
+                self._made_spans += len(made.decoded.spans)
+            self._changed.notify_all()
 
     def close(self, timeout: float | None = None) -> bool:
         """
@@ -134,11 +181,14 @@ class Batcher:
         """
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self._apart is not None:
+            self._apart.close()
         with self._changed:
-            left, self._waiting = list(self._waiting), deque()
+            left = [*self._waiting, *(body for body, _ in self._made)]
+            self._waiting, self._made = deque(), deque()
         for body in left:
             self._fail(body, StoreBusy("shutting down; it was not stored"))
         return not left and not self._thread.is_alive()
@@ -146,7 +196,8 @@ class Batcher:
     def stats(self) -> dict[str, float]:
         """Give what waits now, and what was done since the start."""
         with self._changed:
-            waiting = {"waiting_bodies": len(self._waiting), "held_bytes": self._held_bytes}
+            waiting_bodies = len(self._waiting) + len(self._made) + len(self._apart or ())
+            waiting = {"waiting_bodies": waiting_bodies, "held_bytes": self._held_bytes}
         return {**waiting, "max_queue_bytes": self._max_queue_bytes, **msgspec.structs.asdict(self._counters)}
 
     def _run(self) -> None:
@@ -166,8 +217,8 @@ class Batcher:
         taken += [each.body for each in group]
         if not group:
             with self._changed:
-                while not self._waiting:
-                    if self._closing:
+                while not self._waiting and not self._made:
+                    if self._closing and not self._apart:
                         return False
                     self._changed.wait()
             self._read_waiting(group, taken)
@@ -183,7 +234,7 @@ class Batcher:
                 if not store_is_busy() or _span_count(self._ahead) >= self._max_group_spans:
                     return
                 with self._changed:
-                    if not self._waiting:
+                    if not self._waiting and not self._made:
                         self._changed.wait(_GLANCE_S)
         except BaseException as error:
             _logger.exception("reading ahead failed; going on")
@@ -194,6 +245,7 @@ class Batcher:
     def _read_waiting(self, group: list[_Read], taken: list[_Body]) -> None:
         """Decode all that waits now into *group*, or as much as makes one."""
         began = time.perf_counter()
+        self._gather_made(group, taken)
         with self._changed:
             waiting = len(self._waiting)
         span_count = _span_count(group)
@@ -203,7 +255,27 @@ class Batcher:
             if read is not None:
                 group.append(read)
                 span_count += len(read.decoded.spans)
-        self._counters.decode_s += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self._decoding_s += took_s
+        self._counters.decode_s += took_s
+
+    def _gather_made(self, group: list[_Read], taken: list[_Body]) -> None:
+        """Take what the second process has made ready, or as much of it as makes a group."""
+        span_count = _span_count(group)
+        while span_count < self._max_group_spans:
+            with self._changed:
+                if not self._made:
+                    return
+                body, made = self._made.popleft()
+                self._made_spans -= len(made.decoded.spans)
+                self._changed.notify_all()
+            taken.append(body)
+            self._counters.decode_s += made.took_s
+            if body.receipt.set_running_or_notify_cancel():
+                group.append(_Read(body, made.decoded, made.batch, apart=True))
+                span_count += len(made.decoded.spans)
+            else:
+                self._let_go(body)
 
     def _read_next(self, taken: list[_Body]) -> _Read | None:
         with self._changed:
@@ -234,7 +306,7 @@ class Batcher:
             return batch  # What is wrong comes up again when it is written, and is dealt with there.
 
     def _write(self, group: list[_Read]) -> None:
-        began, decoded_s = time.perf_counter(), self._counters.decode_s
+        began, decoding_s = time.perf_counter(), self._decoding_s
         batches = [each.batch for each in group if each.batch is not None]
         try:
             written = self._store.write(batches, meanwhile=self._read_ahead) if batches else (0, 0)
@@ -251,11 +323,12 @@ class Batcher:
             self._counters.duplicates += written[1]
             for each in group:
                 self._acknowledge(each, written[1] if alone else 0, each.decoded.rejected)
-        self._counters.write_s += time.perf_counter() - began - (self._counters.decode_s - decoded_s)
+        self._counters.write_s += time.perf_counter() - began - (self._decoding_s - decoding_s)
 
     def _salvage(self, each: _Read) -> None:
-        salvage = Salvage(self._store, each.body.project, each.decoded)
         try:
+            decoded = each.body.decode(each.body.body) if each.apart else each.decoded
+            salvage = Salvage(self._store, each.body.project, decoded)
             salvage.run()
         except Exception as error:
             self._fail(each.body, error)

@@ -45,7 +45,7 @@ class Runtime:
     def __init__(self, store: Store, settings: ServerSettings) -> None:
         self.store = store
         self.settings = settings
-        self.batcher = Batcher(store, max_queue_bytes=settings.max_queue_bytes)
+        self.batcher = Batcher(store, max_queue_bytes=settings.max_queue_bytes, second_process=settings.second_process)
         self.budget = Budget(settings.max_queue_bytes)
         self.hosts = AllowedHosts(settings.host, settings.allowed_hosts)
         self.gate = Gate(store.find_key, admin_key=settings.admin_key, bound_to_loopback=is_loopback(settings.host))

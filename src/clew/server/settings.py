@@ -17,6 +17,7 @@ class ServerSettings(NamedTuple):
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = config.MAX_BODY_BYTES.default
     max_queue_bytes: int = config.MAX_QUEUE_BYTES.default
+    second_process: bool = config.SECOND_PROCESS.default
     event_bus: str = ""
     learn: bool = config.LEARN.default
     learn_after_s: float = config.LEARN_AFTER_S.default
@@ -42,6 +43,7 @@ class ServerSettings(NamedTuple):
             allowed_hosts=tuple(filter(None, (name.strip() for name in config.ALLOWED_HOSTS.read().split(",")))),
             max_body_bytes=config.MAX_BODY_BYTES.read(),
             max_queue_bytes=config.MAX_QUEUE_BYTES.read(),
+            second_process=config.SECOND_PROCESS.read(),
             event_bus=config.EVENT_BUS.read(),
             learn=config.LEARN.read(),
             learn_after_s=config.LEARN_AFTER_S.read(),

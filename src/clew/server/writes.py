@@ -7,20 +7,22 @@ Each answers after the commit. Inflating and decoding happen in the batcher's th
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from clew.errors import MalformedBody
+from clew.ingest import Receipt
 from clew.model import Score
 from clew.model.ids import span_id_of, trace_id_of
 from clew.server.auth import Caller
 from clew.server.body import HeldBody, media_type
 from clew.server.runtime import Runtime
 from clew.store.protocol import StoredTrace
-from clew.wire import Decoded, compression, native, otlp_protobuf
+from clew.wire import Decoded, otlp_protobuf
+from clew.wire.reading import Reading
 
 JSON = "application/json"
 NATIVE_MEDIA = (JSON, "application/msgpack")
@@ -34,7 +36,7 @@ async def native_spans(request: Request, caller: Caller) -> Response:
     # Before the body is stored: what was lost was lost, whatever becomes of this.
     drops = request.app.state.runtime.meter.sdk_drops
     drops.hear(caller.project_for(request.query_params.get("project")), request.headers)
-    receipt = await _take(request, caller, lambda body: native.decode(body, content_type))
+    receipt = await _take(request, caller, "native", content_type)
     return json_answer(
         {
             "accepted": receipt.accepted + receipt.duplicates,
@@ -45,8 +47,7 @@ async def native_spans(request: Request, caller: Caller) -> Response:
 
 async def otlp_traces(request: Request, caller: Caller) -> Response:
     """Take an OTLP ExportTraceServiceRequest, as protobuf."""
-    media_type(request, (OTLP_MEDIA,))
-    receipt = await _take(request, caller, otlp_protobuf.decode)
+    receipt = await _take(request, caller, "otlp", media_type(request, (OTLP_MEDIA,)))
     return Response(otlp_protobuf.encode_response(receipt.rejected), media_type=OTLP_MEDIA)
 
 
@@ -94,15 +95,14 @@ def json_answer(body: Any, status: int = 200) -> Response:
     )
 
 
-async def _take(request: Request, caller: Caller, decode: Any) -> Any:
+async def _take(request: Request, caller: Caller, protocol: Literal["native", "otlp"], content_type: str) -> Receipt:
     runtime: Runtime = request.app.state.runtime
     project = caller.project_for(request.query_params.get("project"))
     encoding = request.headers.get("content-encoding", "").strip().lower()
     limits = runtime.settings
+    read = Reading(protocol, content_type, encoding, limits.max_body_bytes)
     async with HeldBody(request, runtime.budget, limit_bytes=limits.body_limit_bytes) as body:
-        return await runtime.write(
-            project, body, lambda raw: decode(compression.inflate(raw, encoding, limit_bytes=limits.max_body_bytes))
-        )
+        return await runtime.write(project, body, read)
 
 
 def _verdict(stored: StoredTrace | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ What is promised of the execution graph stands in `graph_protocol`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -105,6 +105,18 @@ class SpanWriter(Protocol):
         Raises:
             MalformedBody: as `write` does.
         """
+
+
+Preparer = Callable[[], Callable[[Batch], Batch]]
+"""Can be pickled; called in another process it gives there what does the work of `SpanWriter.prepare`."""
+
+
+@runtime_checkable
+class PreparesApart(Protocol):
+    """A store whose `prepare` can be done in another process. No store must be one."""
+
+    def preparer(self) -> Preparer:
+        """Give what does there exactly what `prepare` does here."""
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import apsw
@@ -18,7 +19,7 @@ from clew.store import sql
 from clew.store.check import check_batch
 from clew.store.chunks import ChunkCoder
 from clew.store.latencies import Asked, LatencyReader, Tallied
-from clew.store.protocol import KeyRecord, Meanwhile, Page, StoredTrace, TraceFilter, Written
+from clew.store.protocol import KeyRecord, Meanwhile, Page, Preparer, StoredTrace, TraceFilter, Written
 from clew.store.ready import ReadyBatch, make_ready
 from clew.store.retention import KeptMetrics, kept_metrics
 from clew.store.sqlite.aside import Aside, ThreadAside
@@ -61,6 +62,10 @@ class SqliteStore(LatencyReader, SqliteExpiry):
         with self._preparing:
             beside = self._compressing.submit if self._compressing else None
             return make_ready(batch, self._coder, ROWS, text_search=self._text_search, beside=beside)
+
+    def preparer(self) -> Preparer:
+        """Give what does `prepare` elsewhere; see `clew.store.protocol.PreparesApart`."""
+        return partial(_preparing, self._text_search)
 
     def _commit(self, connection: apsw.Connection, aside: Aside) -> Commit:
         return Commit(connection, self._commit_coder, aside, text_search=self._text_search)
@@ -175,6 +180,17 @@ class SqliteStore(LatencyReader, SqliteExpiry):
             return connection.changes()
 
         return self._transact(remove)
+
+
+def _preparing(text_search: bool) -> Callable[[Batch], Batch]:
+    """What `SqliteStore.prepare` does, without a store."""
+    coder = ChunkCoder()
+
+    def prepare(batch: Batch) -> ReadyBatch:
+        check_batch(batch)
+        return make_ready(batch, coder, ROWS, text_search=text_search)
+
+    return prepare
 
 
 def _key(row: Sequence[Any]) -> KeyRecord:
