@@ -30,6 +30,9 @@ START_AGAIN_S = 30.0
 SILENT_S = 120.0
 """One that gives no answer for so long is ended. The largest body takes a few seconds."""
 
+BACKLOG = 2
+"""Bodies beside what is in the pipe already, from which on it does not keep up."""
+
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 
@@ -102,6 +105,11 @@ class Apart(Generic[T]):
             self._changed.notify_all()
             return True
 
+    def take_back(self) -> T | None:
+        """Give back the oldest of those that it will not come to soon, for who has nothing better to do."""
+        with self._changed:
+            return self._asked.pop(self._unsent.popleft()).what if len(self._unsent) >= BACKLOG else None
+
     def close(self, timeout_s: float = 5.0) -> None:
         """End it. What it still holds is given back undone. Idempotent."""
         with self._changed:
@@ -169,6 +177,7 @@ class Apart(Generic[T]):
         if said == "ready":
             with self._changed:
                 self._ready = not self._closing
+                self._changed.notify_all()
             return
         number, made = frames.made(said) if len(said) > 1 else (said[0], None)
         with self._changed:

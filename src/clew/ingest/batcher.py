@@ -218,12 +218,21 @@ class Batcher:
         if not group:
             with self._changed:
                 while not self._waiting and not self._made:
+                    if self._take_back():
+                        break
                     if self._closing and not self._apart:
                         return False
                     self._changed.wait()
             self._read_waiting(group, taken)
         self._write(group)
         return True
+
+    def _take_back(self) -> bool:
+        """With nothing to write, decode one of those that the second process has not come to."""
+        body = None if self._apart is None else self._apart.take_back()
+        if body is not None:
+            self._waiting.append(body)
+        return body is not None
 
     def _read_ahead(self, store_is_busy: Callable[[], bool]) -> None:
         """Make the next group ready for as long as the store is busy with this one."""
