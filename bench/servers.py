@@ -82,6 +82,18 @@ class Clew:
         return status == 200 and len(json.loads(body)["spans"]) == SPANS_PER_TRACE
 
 
+class ClewWithoutText(Clew):
+    """The same without full text search, which is half of what a span costs SQLite."""
+
+    name = "clew without full text"
+
+    @staticmethod
+    def command(directory: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        """How it is started, and what it finds in the environment."""
+        command, env = Clew.command(directory, port)
+        return command, {**env, "CLEW_TEXT_SEARCH": "0"}
+
+
 class Phoenix:
     """Arize Phoenix on its SQLite, with telemetry and downloads off."""
 
@@ -113,7 +125,7 @@ class Phoenix:
 
 
 Server = type[Clew] | type[Phoenix]
-SERVERS: dict[str, Server] = {"clew": Clew, "phoenix": Phoenix}
+SERVERS: dict[str, Server] = {each.name: each for each in (Clew, ClewWithoutText, Phoenix)}
 
 
 class Running:
