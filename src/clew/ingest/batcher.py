@@ -166,8 +166,8 @@ class Batcher:
             if made is None:
                 self._waiting.append(body)
             else:
-                while self._made_spans >= self._max_group_spans and self._thread.is_alive():
-                    self._changed.wait(1)
+                while self._made_spans >= self._max_group_spans and not self._closing:
+                    self._changed.wait()
                 self._made.append((body, made))
                 self._made_spans += len(made.decoded.spans)
             self._changed.notify_all()
