@@ -1,4 +1,4 @@
-"""Rows by hand for a binary COPY, and text that PostgreSQL cannot hold as it is."""
+"""Rows by hand, as records, and text that PostgreSQL cannot hold as it is."""
 
 import math
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from clew.errors import StoreUnavailable
 from clew.store import open_store
 from clew.store.postgres import binary
+from clew.store.postgres.connect import register_packed
 from clew.store.postgres.rows import LONGEST_WORD_BYTES, lexeme
 from clew.store.postgres.words import Block, block_row, groups_of
 from clew.store.protocol import TraceFilter
@@ -32,7 +33,7 @@ def test_a_digest_stands_for_its_parts_and_not_for_their_sum(one, other):
     assert (binary.digest(*one) == binary.digest(*other)) is (one == other)
 
 
-def test_what_is_copied_is_what_was_meant(postgres):
+def test_what_is_written_is_what_was_meant(postgres):
     """Read back as PostgreSQL understood it."""
     values = [
         ("text", binary.text("Grüße 🧵"), "Grüße 🧵"),
@@ -50,13 +51,24 @@ def test_what_is_copied_is_what_was_meant(postgres):
         ("boolean", binary.boolean(True), True),
         ("boolean", binary.boolean(False), False),
     ]
-    row = binary.columns(len(values)) + b"".join(written for _, written, _ in values)
-    with psycopg.connect(postgres.url) as connection, connection.cursor() as cursor:
+    row = binary.record(*[written for _, written, _ in values])
+    with psycopg.connect(postgres.url) as connection:
+        register_packed(connection)
         named = ", ".join(f"c{at} {type_}" for at, (type_, _, _) in enumerate(values))
-        cursor.execute(f"CREATE TEMP TABLE copied ({named})".encode())
-        with cursor.copy("COPY copied FROM STDIN (FORMAT BINARY)") as copying:
-            copying.write(binary.HEADER + row + row + binary.TRAILER)
-        assert cursor.execute("SELECT * FROM copied").fetchall() == [tuple(meant for _, _, meant in values)] * 2
+        connection.execute(f"CREATE TEMP TABLE written ({named})".encode())
+        [of] = connection.execute("SELECT 'written'::regtype::oid").fetchone()
+        connection.execute("INSERT INTO written SELECT * FROM unnest(%s::written[])", [binary.array(of, [row, row])])
+        found = connection.execute("SELECT * FROM written").fetchall()
+    assert found == [tuple(meant for _, _, meant in values)] * 2
+
+
+def test_lists_are_what_was_meant(postgres):
+    """Also empty ones."""
+    with psycopg.connect(postgres.url) as connection:
+        register_packed(connection)
+        for numbers, some in (([], []), ([1 << 40, -1], [b"", b"\0\xff"])):
+            lists = [binary.int8s(numbers), binary.byteas(some)]
+            assert connection.execute("SELECT %s::bigint[], %s::bytea[]", lists).fetchone() == (numbers, some)
 
 
 # Words.
@@ -93,11 +105,11 @@ def test_a_block_has_no_trace_of_another_process_between_its_own():
 
 
 def _columns(row):
-    values, at = [], 2
+    values, at = [], 8
     while at < len(row):
-        size = int.from_bytes(row[at : at + 4], "big")
-        values.append(row[at + 4 : at + 4 + size])
-        at += 4 + size
+        size = int.from_bytes(row[at + 4 : at + 8], "big")
+        values.append(row[at + 8 : at + 8 + size])
+        at += 8 + size
     return values
 
 

@@ -5,24 +5,35 @@ As in every store, traces that are new are summarised from memory, and of a trac
 already the chunks are read back, so that its summary is again computed from all of its spans.
 Several processes may write at once: each trace is first claimed in `trace_ids`, where a second
 process waits for the first; counts go to a part that is this process's own. So everything else can
-be copied straight into its table. Nothing here begins or ends the transaction: `store` does.
+go straight into its table. The transaction is piped: it waits for the database where it asks what
+became of its claims, and for the commit. Nothing here begins or ends the transaction: `store` does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clew.model import Score
 from clew.store.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
 from clew.store.due import Due
-from clew.store.postgres.binary import NULL, boolean, columns, digest, int8, safe, told
+from clew.store.postgres.binary import (
+    NO_BYTEA,
+    boolean,
+    byteas,
+    digest,
+    int8,
+    int8s,
+    record,
+    safe,
+    told,
+)
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.numbers import Numbers
 from clew.store.postgres.rows import ROWS, chunk_row, span_rows, text_row, trace_row
 from clew.store.postgres.statements import Statements, load
-from clew.store.postgres.tallies import put_tallies
+from clew.store.postgres.tallies import PartTallies, keys_of
 from clew.store.postgres.words import FEWEST_IN_BLOCK, block_row, groups_of
 from clew.store.protocol import Written
 from clew.store.ready import ReadyBatch, in_key_order
@@ -30,7 +41,8 @@ from clew.store.work import TraceWork, count_up, fill
 
 QUERIES = load("queries.sql")
 
-_DUE = columns(5)
+RECORDS = ("traces", "trace_spans", "trace_payloads", "trace_text", "trace_text_blocks", "trace_metrics", "graph_due")
+"""The tables that rows are put into."""
 
 
 class Commit:
@@ -43,12 +55,14 @@ class Commit:
         numbers: Numbers,
         projects: dict[str, int],
         *,
+        types: Mapping[str, int],
         part: int,
         text_search: bool,
     ) -> None:
         self._sql = Statements(connection, QUERIES)
         self._coder = coder
         self._numbers = numbers
+        self._types = types
         self._part = part
         self._text_search = text_search
         self.projects = dict(projects)
@@ -66,6 +80,8 @@ class Commit:
     def _write_project(self, project: str, batches: Sequence[ReadyBatch]) -> int:
         scores = [score for batch in batches for score in batch.scores]
         project_id = self._project_id(project)
+        tallies = PartTallies(self._sql, project_id, self._part)
+        tallies.ask({key for batch in batches for key in keys_of(batch.minutes or {})})
         works = self._works(project_id, batches, scores)
         before = sum(len(work.spans) for work in works.values())
         changed = fill(works, batches)
@@ -74,7 +90,7 @@ class Commit:
         self._put_spans(touched.values())
         self._put_traces(project, project_id, touched.values())
         self._put_due(touched.values())
-        put_tallies(self._sql, project_id, self._part, count_up(works, batches))
+        tallies.add(count_up(works, batches), self._types["trace_metrics"])
         new_spans = sum(len(work.spans) for work in works.values()) - before
         new_traces = sum(not work.known for work in touched.values())
         if new_spans or new_traces:
@@ -97,7 +113,7 @@ class Commit:
             return {}
         ids = [bytes.fromhex(trace_id) for trace_id in named]
         seqs = self._numbers.take(self._sql, len(ids))
-        claimed = self._sql.rows("claim_traces", project_id=project_id, trace_ids=ids, seqs=seqs)
+        claimed = self._sql.rows("claim_traces", project_id=project_id, trace_ids=byteas(ids), seqs=int8s(seqs))
         new = {seq for (seq,) in claimed}
         works = {at: TraceWork(seq, known=False) for at, seq in zip(named, seqs, strict=True) if seq in new}
         if len(new) < len(named):
@@ -138,7 +154,9 @@ class Commit:
         stored = [work.seq for work in works if work.known]
         if stored:
             self._sql.run("drop_traces", seqs=stored)
-        self._sql.copy("add_traces", [trace_row(work.seq, project_id, work.summarise(project, ROWS)) for work in works])
+        self._put(
+            "add_traces", "traces", [trace_row(work.seq, project_id, work.summarise(project, ROWS)) for work in works]
+        )
 
     def _put_due(self, touched: Iterable[TraceWork]) -> None:
         """Mark what is fresh as to be learned."""
@@ -148,12 +166,12 @@ class Commit:
         for work in touched:
             rootless = not work.has_root
             if work.due is None:
-                new.append(_DUE + int8(work.seq) + int8(committed_ns) + boolean(rootless) + NULL + NULL)
+                new.append(record(int8(work.seq), int8(committed_ns), boolean(rootless), NO_BYTEA, NO_BYTEA))
             elif work.fresh and work.due.add(work.fresh.values(), work.counted):
                 late, changed = work.due.values(self._coder)
                 values = {"seq": work.seq, "committed_ns": committed_ns, "rootless": rootless}
                 more.append(values | {"late": late, "changed": changed})
-        self._sql.copy("add_due", new)
+        self._put("add_due", "graph_due", new)
         self._sql.each("put_due", more)
 
     def _put_spans(self, touched: Iterable[TraceWork]) -> None:
@@ -171,10 +189,10 @@ class Commit:
             else:
                 alone.append(text_row(chunk_id, words))
             made = work.ready.rows if work.ready else ROWS.spans(in_key_order(work.fresh))
-            rows.append(span_rows(work.seq, made))
+            rows += span_rows(work.seq, made)
         self._drop_replaced(works)
-        self._sql.copy("add_spans", rows)
-        self._sql.copy("add_chunks", chunks)
+        self._put("add_spans", "trace_spans", rows)
+        self._put("add_chunks", "trace_payloads", chunks)
         if self._text_search:
             self._put_words(alone, new)
         elif works:
@@ -209,8 +227,16 @@ class Commit:
                 blocks.append(block_row(group))
             else:
                 alone += [text_row(seq * PER_TRACE, words) for seq, words in group]
-        self._sql.copy("add_words", alone)
-        self._sql.copy("add_word_blocks", blocks)
+        self._put("add_words", "trace_text", alone)
+        self._put("add_word_blocks", "trace_text_blocks", blocks)
+
+    def _put(self, name: str, table: str, rows: Sequence[bytes]) -> None:
+        self._sql.put(name, self._types[table], rows)
+
+
+def record_types(statements: Statements) -> dict[str, int]:
+    """Give the types of what `RECORDS` hold, which are other ones once a table was dropped and made again."""
+    return dict(statements.rows("record_types", names=list(RECORDS)))
 
 
 def project_id(statements: Statements, project: str) -> int:

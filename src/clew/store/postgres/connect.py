@@ -14,9 +14,11 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from clew.errors import ConfigError, StoreBusy, StoreUnavailable
+from clew.store.postgres.binary import Packed
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -76,9 +78,22 @@ def conninfo(url: str) -> str:
         ) from None
 
 
+class _PackedDumper(Dumper):
+    format = psycopg.pq.Format.BINARY
+
+    def dump(self, obj: Packed) -> bytes:
+        return obj.data
+
+
+def register_packed(connection: Connection) -> None:
+    """Have *connection* take `Packed` as a parameter."""
+    connection.adapters.register_dumper(Packed, _PackedDumper)
+
+
 def open_connection(info: str, *, to_write: bool) -> Connection:
     """Connect. What was committed over it is on the disk, whatever the server's default is."""
     connection: Connection = psycopg.connect(info, autocommit=True, prepare_threshold=0)
+    register_packed(connection)
     try:
         connection.execute(_SESSION, prepare=False)
         if not to_write:
@@ -177,7 +192,7 @@ _EXPLAINED: tuple[tuple[tuple[type[psycopg.Error], ...], Callable[[str, str], Ex
     ((errors.DiskFull,), _full),
     ((errors.InsufficientPrivilege,), _forbidden),
     ((errors.ReadOnlySqlTransaction,), _standby),
-    ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName), _gone),
+    ((errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName, errors.DatatypeMismatch), _gone),
     ((psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError), _of_the_connection),
 )
 

@@ -71,28 +71,59 @@ class PostgresDatabase:
             self._closed = True
             self._forget()
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* in a transaction, again if another process's got in its way."""
+    def _transact(self, work: Callable[[Connection], T], *, piped: bool = False) -> T:
+        """
+        Run *work* in a transaction, again if another process's got in its way.
+
+        With *piped* nothing that it says waits for an answer, but where it reads one.
+        """
         if self._read_only:
             raise StoreUnavailable(f"the store {self._place} was opened to read only")
+        run = self._run_piped if piped and psycopg.Pipeline.is_supported() else self._run
         with self._lock, connect.translated(self._place):
             for left in reversed(range(TRIES)):
-                connection = self._begun()
                 try:
-                    done = work(connection)
-                    connection.execute("COMMIT", prepare=False)
+                    return run(work)
                 except (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation):
-                    self._roll_back(connection)
                     if not left:
                         raise
-                except BaseException as error:
-                    self._roll_back(connection)
-                    if isinstance(error, (errors.UndefinedTable, errors.InvalidSchemaName)):
-                        self._forget()
-                    raise
-                else:
-                    return done
         raise AssertionError("unreachable")
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        connection = self._begun()
+        with self._rolled_back(connection):
+            done = work(connection)
+            connection.execute("COMMIT", prepare=False)
+        return done
+
+    def _run_piped(self, work: Callable[[Connection], T]) -> T:
+        is_new, is_over = self._connection is None, False
+        connection = self._writer()
+        try:
+            with self._rolled_back(connection):
+                self._before_writing(connection)
+                with connection.pipeline():
+                    connection.execute("BEGIN", prepare=False)
+                    done = work(connection)
+                    is_over = True
+                    connection.execute("COMMIT", prepare=False)
+                return done
+        except connect.Broken:
+            if is_new or is_over or not connection.closed:
+                raise
+        # It was lost while idle, which shows with the first answer.
+        return self._run_piped(work)
+
+    @contextmanager
+    def _rolled_back(self, connection: Connection) -> Iterator[None]:
+        """Leave nothing of a transaction that fails."""
+        try:
+            yield
+        except BaseException as error:
+            self._roll_back(connection)
+            if isinstance(error, (errors.UndefinedTable, errors.InvalidSchemaName, errors.DatatypeMismatch)):
+                self._forget()
+            raise
 
     def _begun(self) -> Connection:
         """The connection that writes, inside a transaction. One that was lost while idle is replaced."""

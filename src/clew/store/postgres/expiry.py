@@ -18,6 +18,7 @@ from clew.store.exemplars import without
 from clew.store.postgres import partitions
 from clew.store.postgres.binary import findable, told
 from clew.store.postgres.commit import QUERIES as TRACE_QUERIES
+from clew.store.postgres.commit import record_types
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.graph_statements import QUERIES as GRAPH_QUERIES
 from clew.store.postgres.partitions import PER_DAY
@@ -26,7 +27,8 @@ from clew.store.postgres.words import Block, block_row
 from clew.store.retention import Expiring, Gone, metrics_fact, unchanged
 
 QUERIES = load("expiry.sql") | {
-    name: TRACE_QUERIES[name] for name in ("project_id", "count_in_project", "lock_traces", "bytes")
+    name: TRACE_QUERIES[name]
+    for name in ("project_id", "count_in_project", "lock_traces", "bytes", "record_types", "add_word_blocks")
 }
 QUERIES |= {"next_version": GRAPH_QUERIES["next_version"]}
 
@@ -127,7 +129,8 @@ class Dropping:
             return
         self._sql.run("drop_blocks", first_seqs=list(with_them))
         left = [block.without(seqs) for block in with_them.values()]
-        self._sql.copy("add_word_blocks", [block_row(traces) for traces in left if traces])
+        of = record_types(self._sql)["trace_text_blocks"]
+        self._sql.put("add_word_blocks", of, [block_row(traces) for traces in left if traces])
 
     def _forget_exemplars(self, trace_ids: frozenset[str]) -> None:
         changed = 0

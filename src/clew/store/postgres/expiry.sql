@@ -194,9 +194,6 @@ SELECT DISTINCT b.first_seq, b.places
 -- name: drop_blocks
 DELETE FROM trace_text_blocks WHERE first_seq = ANY(%(first_seqs)s::bigint[]);
 
--- name: add_word_blocks
-COPY trace_text_blocks FROM STDIN (FORMAT BINARY);
-
 -- name: edge_exemplars
 SELECT origin_id, target_id, type, encode(exemplars, 'hex') FROM graph_edges
  WHERE project_id = %(project_id)s AND length(exemplars) > 0;

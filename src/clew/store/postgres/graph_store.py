@@ -28,6 +28,7 @@ from clew.store.postgres import locks
 from clew.store.postgres.binary import digest, findable, safe, told
 from clew.store.postgres.commit import QUERIES as TRACE_QUERIES
 from clew.store.postgres.commit import project_id as id_of_project
+from clew.store.postgres.commit import record_types
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.database import PostgresDatabase
 from clew.store.postgres.graph_queue import mark_learned, read_due
@@ -35,7 +36,7 @@ from clew.store.postgres.graph_reading import read_graph, read_slices
 from clew.store.postgres.graph_saving import Saving
 from clew.store.postgres.graph_statements import QUERIES
 from clew.store.postgres.statements import Statements
-from clew.store.postgres.tallies import put_tallies
+from clew.store.postgres.tallies import PartTallies
 from clew.store.tally import spread
 from clew.store.undeclared import undeclared
 
@@ -105,7 +106,9 @@ class PostgresGraph(PostgresDatabase):
                 return False
             Saving(connection, project_id).add(observed, slices)
             if minutes:
-                put_tallies(Statements(connection, TRACE_QUERIES), project_id, self._part, spread(minutes))
+                statements = Statements(connection, TRACE_QUERIES)
+                of = record_types(statements)["trace_metrics"]
+                PartTallies(statements, project_id, self._part).add(spread(minutes), of)
             return True
 
         return self._in_graph(project, apply)

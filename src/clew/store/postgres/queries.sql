@@ -24,6 +24,10 @@ VALUES (%(project_id)s, %(part)s, %(traces)s, %(spans)s)
 -- A block of numbers for new traces.
 SELECT nextval('trace_numbers');
 
+-- name: record_types
+-- The numbers that the database has given to the rows of its tables, as types.
+SELECT wanted.name, to_regtype(wanted.name)::oid FROM unnest(%(names)s::text[]) AS wanted (name);
+
 -- name: claim_traces
 -- Make the traces that are not there. In the order of their ids, so that two processes wait for each
 -- other in one direction only.
@@ -79,26 +83,26 @@ DELETE FROM trace_payloads WHERE chunk_id = ANY(%(chunk_ids)s::bigint[]);
 DELETE FROM trace_text WHERE chunk_id = ANY(%(chunk_ids)s::bigint[]);
 
 -- name: add_traces
-COPY traces FROM STDIN (FORMAT BINARY);
+INSERT INTO traces SELECT * FROM unnest(%(rows)s::traces[]);
 
 -- name: add_spans
-COPY trace_spans FROM STDIN (FORMAT BINARY);
+INSERT INTO trace_spans SELECT * FROM unnest(%(rows)s::trace_spans[]);
 
 -- name: add_chunks
-COPY trace_payloads FROM STDIN (FORMAT BINARY);
+INSERT INTO trace_payloads SELECT * FROM unnest(%(rows)s::trace_payloads[]);
 
 -- name: add_words
-COPY trace_text FROM STDIN (FORMAT BINARY);
+INSERT INTO trace_text SELECT * FROM unnest(%(rows)s::trace_text[]);
 
 -- name: add_word_blocks
-COPY trace_text_blocks FROM STDIN (FORMAT BINARY);
+INSERT INTO trace_text_blocks SELECT * FROM unnest(%(rows)s::trace_text_blocks[]);
 
 -- name: void_words
 -- These are written anew, whatever a block says of them. Where none does, it does no harm.
 INSERT INTO trace_text_void SELECT * FROM unnest(%(seqs)s::bigint[]) ON CONFLICT DO NOTHING;
 
 -- name: add_due
-COPY graph_due FROM STDIN (FORMAT BINARY);
+INSERT INTO graph_due SELECT * FROM unnest(%(rows)s::graph_due[]);
 
 -- name: put_due
 -- What a commit brought of a stored trace is to be learned. Each commit's mark is over the one before,
@@ -112,7 +116,7 @@ VALUES (%(seq)s, %(committed_ns)s, %(rootless)s, %(late)s, %(changed)s)
 -- name: known_tallies
 -- What our part counts already under these keys; answers with the key's place, from 1.
 SELECT wanted.place, m.count, m.errors, m.input_tokens, m.output_tokens, m.cost_usd, m.duration_ns, m.histogram
-  FROM unnest(%(resolutions_s)s::integer[], %(buckets_s)s::bigint[], %(operations)s::bytea[])
+  FROM unnest(%(resolutions_s)s::bigint[], %(buckets_s)s::bigint[], %(operations)s::bytea[])
        WITH ORDINALITY AS wanted (resolution_s, bucket_s, operation, place)
   CROSS JOIN LATERAL (
          SELECT * FROM trace_metrics
@@ -120,16 +124,7 @@ SELECT wanted.place, m.count, m.errors, m.input_tokens, m.output_tokens, m.cost_
             AND operation = wanted.operation AND part = %(part)s OFFSET 0) AS m;
 
 -- name: put_tallies
-INSERT INTO trace_metrics (project_id, resolution_s, bucket_s, operation, part, kind, name, model, count, errors,
-                           input_tokens, output_tokens, cost_usd, duration_ns, histogram)
-SELECT %(project_id)s, r.resolution_s, r.bucket_s, r.operation, %(part)s, r.kind, r.name, r.model, r.count, r.errors,
-       r.input_tokens, r.output_tokens, r.cost_usd, r.duration_ns, r.histogram
-  FROM unnest(%(resolutions_s)s::integer[], %(buckets_s)s::bigint[], %(operations)s::bytea[], %(kinds)s::text[],
-              %(names)s::text[], %(models)s::text[], %(counts)s::bigint[], %(errors)s::bigint[],
-              %(input_tokens)s::bigint[], %(output_tokens)s::bigint[], %(costs_usd)s::float8[],
-              %(durations_ns)s::bigint[], %(histograms)s::bytea[])
-       AS r (resolution_s, bucket_s, operation, kind, name, model, count, errors, input_tokens, output_tokens,
-             cost_usd, duration_ns, histogram)
+INSERT INTO trace_metrics SELECT * FROM unnest(%(rows)s::trace_metrics[])
     ON CONFLICT (project_id, resolution_s, bucket_s, operation, part) DO UPDATE
    SET count = excluded.count, errors = excluded.errors, input_tokens = excluded.input_tokens,
        output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd, duration_ns = excluded.duration_ns,

@@ -1,4 +1,4 @@
-"""Spans, summaries and words as rows of a binary COPY, and summaries back. Pure."""
+"""Spans, summaries and words as records for PostgreSQL, and summaries back. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Any
 from clew.model import Flag, Span, TraceSummary
 from clew.store.columns import bits_of, finite, int64, kinds_of
 from clew.store.postgres.binary import (
-    NULL,
+    BYTEA,
+    INT4,
+    INT8,
+    NO_BYTEA,
+    NO_INT8,
     boolean,
     bytea,
-    columns,
     float8,
     int4,
     int8,
+    record,
     safe,
     text,
     texts,
@@ -44,39 +48,41 @@ SUMMARY_COLUMNS = (
 LONGEST_WORD_BYTES = 200
 """Of a longer word a digest is kept: an entry of the index has an end, and nobody types such a word."""
 
-_TRACE = columns(TRACE_COLUMNS.count(",") + 1)
-_SPAN = columns(SPAN_COLUMNS.count(",") + 1)
-_TWO_COLUMNS = columns(2)
+_TRACE_FIELDS = TRACE_COLUMNS.count(",") + 1
+_SPAN_FIELDS = SPAN_COLUMNS.count(",") + 1
 
-_span_id = struct.Struct("!i8s").pack
-_times = struct.Struct("!iqiq").pack
-_seq = struct.Struct("!iq").pack
-_seq_and_project = struct.Struct("!iqii").pack
+# What a record begins with: its length, how many fields it has, and the first of them.
+_trace_head = struct.Struct("!iiIiqIii").pack
+_span_head = struct.Struct("!iiIiq").pack
+_TRACE_HEAD_BYTES, _SPAN_HEAD_BYTES = 32, 20
+
+_span_id = struct.Struct("!Ii8s").pack
+_times = struct.Struct("!IiqIiq").pack
 
 
 def trace_row(seq: int, project_id: int, row: bytes) -> bytes:
-    """A row of `traces`, of which `summary_row` made *row*."""
-    return _TRACE + _seq_and_project(8, seq, 4, project_id) + row
+    """A record of `traces`, of which `summary_row` made *row*."""
+    size = _TRACE_HEAD_BYTES + len(row)
+    return _trace_head(size, _TRACE_FIELDS, INT8, 8, seq, INT4, 4, project_id) + row
 
 
-def span_rows(seq: int, rows: Sequence[bytes]) -> bytes:
-    """Rows of `trace_spans`, of which `spans_of` made *rows*."""
-    head = _SPAN + _seq(8, seq)
-    return head + head.join(rows)
+def span_rows(seq: int, rows: Sequence[bytes]) -> list[bytes]:
+    """Records of `trace_spans`, of which `spans_of` made *rows*."""
+    return [_span_head(_SPAN_HEAD_BYTES + len(row), _SPAN_FIELDS, INT8, 8, seq) + row for row in rows]
 
 
 def chunk_row(chunk_id: int, chunk: bytes) -> bytes:
-    """A row of `trace_payloads`."""
-    return _TWO_COLUMNS + _seq(8, chunk_id) + bytea(chunk)
+    """A record of `trace_payloads`."""
+    return record(int8(chunk_id), bytea(chunk))
 
 
 def text_row(chunk_id: int, found: Sequence[str]) -> bytes:
-    """A row of `trace_text`."""
-    return _TWO_COLUMNS + _seq(8, chunk_id) + texts(sorted(found))
+    """A record of `trace_text`."""
+    return record(int8(chunk_id), texts(sorted(found)))
 
 
 def summary_row(summary: TraceSummary) -> bytes:
-    """One row of `traces`, after seq and project."""
+    """A record of `traces`, but for what it begins with, seq and project."""
     duration_ns = summary.duration_ns
     score_value, score_best = summary.worst_user_score or (None, None)
     return b"".join(
@@ -85,7 +91,7 @@ def summary_row(summary: TraceSummary) -> bytes:
             text(summary.name),
             int8(summary.start_ns),
             int8(summary.end_ns),
-            NULL if duration_ns is None else int8(int64(duration_ns)),
+            NO_INT8 if duration_ns is None else int8(int64(duration_ns)),
             text(summary.status),
             boolean(summary.has_root),
             int4(summary.span_count),
@@ -112,7 +118,7 @@ def summary_row(summary: TraceSummary) -> bytes:
 
 
 def spans_of(spans: Iterable[Span]) -> list[bytes]:
-    """Rows of `trace_spans`, after seq."""
+    """Records of `trace_spans`, but for what each begins with, and seq."""
     return list(map(_span_row, spans))
 
 
@@ -120,11 +126,11 @@ def _span_row(span: Span) -> bytes:
     parent_id, end_ns = span.parent_id, span.end_ns
     return b"".join(
         [
-            _span_id(8, bytes.fromhex(span.span_id)),
-            NULL if parent_id is None else _span_id(8, bytes.fromhex(parent_id)),
+            _span_id(BYTEA, 8, bytes.fromhex(span.span_id)),
+            NO_BYTEA if parent_id is None else _span_id(BYTEA, 8, bytes.fromhex(parent_id)),
             text(span.name),
             text(span.kind),
-            int8(span.start_ns) + NULL if end_ns is None else _times(8, span.start_ns, 8, end_ns),
+            int8(span.start_ns) + NO_INT8 if end_ns is None else _times(INT8, 8, span.start_ns, INT8, 8, end_ns),
             text(span.status),
             text(span.status_message or None),
             text(span.model),

@@ -1,15 +1,18 @@
-"""Runs named statements, and copies rows in."""
+"""Runs named statements, and puts rows in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import psycopg
+
 from clew.store import sql
-from clew.store.postgres.binary import HEADER, TRAILER
+from clew.store.postgres.binary import array
 from clew.store.postgres.connect import Connection
 
 Queries = Mapping[str, bytes]
+Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 
 def load(filename: str) -> dict[str, bytes]:
@@ -32,6 +35,10 @@ class Statements:
         """Run a named statement; its first row, or None."""
         return self._connection.execute(self._queries[name], values, binary=True).fetchone()
 
+    def ask(self, name: str, /, **values: Any) -> Cursor:
+        """Run a named statement, and read its rows later: in a pipeline others go with it."""
+        return self._connection.execute(self._queries[name], values, binary=True)
+
     def value(self, name: str, /, **values: Any) -> Any:
         """Run a named statement; the first value of its first row, or None."""
         row = self.row(name, **values)
@@ -52,8 +59,7 @@ class Statements:
             with self._connection.cursor() as cursor:
                 cursor.executemany(self._queries[name], values)
 
-    def copy(self, name: str, rows: Sequence[bytes]) -> None:
-        """Run a named COPY over *rows*, which `clew.store.postgres.rows` made."""
+    def put(self, name: str, of: int, rows: Sequence[bytes]) -> None:
+        """Run a named statement that inserts *rows*, which are records of the type *of*."""
         if rows:
-            with self._connection.cursor() as cursor, cursor.copy(self._queries[name]) as copying:
-                copying.write(b"".join([HEADER, *rows, TRAILER]))
+            self._connection.execute(self._queries[name], {"rows": array(of, rows)})

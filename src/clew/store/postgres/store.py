@@ -18,7 +18,7 @@ from clew.store.chunks import ChunkCoder
 from clew.store.latencies import Asked, LatencyReader, Tallied
 from clew.store.postgres import partitions
 from clew.store.postgres.binary import safe, told
-from clew.store.postgres.commit import QUERIES, Commit
+from clew.store.postgres.commit import QUERIES, Commit, record_types
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.expiry_store import PostgresExpiry
 from clew.store.postgres.listing import list_page
@@ -42,6 +42,7 @@ class PostgresStore(LatencyReader, PostgresExpiry):
         self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
         self._numbers = Numbers()
         self._project_ids: dict[str, int] = {}
+        self._types: dict[str, int] = {}
         self._last_day = -1
         """Up to here partitions are made."""
         self._aside: ThreadPoolExecutor | None = None
@@ -83,17 +84,19 @@ class PostgresStore(LatencyReader, PostgresExpiry):
                 self._commit_coder,
                 self._numbers,
                 self._project_ids,
+                types=self._types,
                 part=self._part,
                 text_search=self._text_search,
             )
             return commit.write(batches), commit.projects
 
-        written, self._project_ids = self._transact(work)
+        written, self._project_ids = self._transact(work, piped=True)
         return written
 
     def _begin_writing(self, connection: Connection) -> None:
         self._project_ids = {}
         self._last_day = -1
+        self._types = record_types(Statements(connection, QUERIES))
         self._before_writing(connection)
 
     def _before_writing(self, connection: Connection) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from clew.errors import StoreUnavailable
-from clew.store.postgres.binary import bytea, columns, int8, texts
+from clew.store.postgres.binary import bytea, int8, record, texts
 from clew.store.postgres.numbers import run_of
 
 FEWEST_IN_BLOCK = 8
@@ -23,8 +23,6 @@ FEWEST_IN_BLOCK = 8
 
 Traces = Sequence[tuple[int, Sequence[str]]]
 """Seq and words of each."""
-
-_FOUR_COLUMNS = columns(4)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[list[int], dict[str, list[int]]])
@@ -48,7 +46,7 @@ def block_row(traces: Traces) -> bytes:
                 have.append(place)
     seqs = [seq for seq, _ in traces]
     packed = zstandard.ZstdCompressor(level=1).compress(_encoder.encode((seqs, places)))
-    return _FOUR_COLUMNS + int8(seqs[0]) + int8(seqs[-1]) + texts(sorted(places)) + bytea(packed)
+    return record(int8(seqs[0]), int8(seqs[-1]), texts(sorted(places)), bytea(packed))
 
 
 class Block:
