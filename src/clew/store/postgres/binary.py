@@ -23,7 +23,7 @@ BOOL, BYTEA, INT8, INT2, INT4, TEXT, FLOAT8, TEXTS = 16, 17, 20, 21, 23, 25, 701
 _MARK = "\ufdd0"
 """No character, and never will be one: a text that has it is doubled up, and keeps its meaning."""
 
-_SHORT = 100
+SHORT = 100
 """Characters. Texts that are no longer are mostly names, which come again and again."""
 
 _length = struct.Struct("!i").pack
@@ -107,7 +107,7 @@ def text(value: str | None) -> bytes:
     """Text."""
     if value is None:
         return NO_TEXT
-    return _short_text(value) if len(value) <= _SHORT else _text(value)
+    return short_text(value) if len(value) <= SHORT else _text(value)
 
 
 def _text(value: str) -> bytes:
@@ -115,12 +115,13 @@ def _text(value: str) -> bytes:
     return _field(TEXT, len(encoded)) + encoded
 
 
-_short_text = lru_cache(maxsize=8_192)(_text)
+short_text = lru_cache(maxsize=8_192)(_text)
+"""`text` of what is no longer than `SHORT`."""
 
 
 def texts(values: Iterable[str]) -> bytes:
     """An array of text, as a field."""
-    return texts_of([_element(value) if len(value) <= _SHORT else _new_element(value) for value in values])
+    return texts_of([_element(value) if len(value) <= SHORT else _new_element(value) for value in values])
 
 
 def texts_of(elements: Sequence[bytes]) -> bytes:

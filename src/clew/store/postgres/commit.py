@@ -18,20 +18,10 @@ from typing import Any
 from clew.model import Score
 from clew.store.chunks import PER_TRACE, REWRITE_AT, ChunkCoder
 from clew.store.due import Due
-from clew.store.postgres.binary import (
-    NO_BYTEA,
-    boolean,
-    byteas,
-    digest,
-    int8,
-    int8s,
-    record,
-    safe,
-    told,
-)
+from clew.store.postgres.binary import byteas, digest, int8s, safe, told
 from clew.store.postgres.connect import Connection
 from clew.store.postgres.numbers import Numbers
-from clew.store.postgres.rows import ROWS, chunk_row, span_rows, text_row, trace_row
+from clew.store.postgres.rows import ROWS, chunk_row, due_row, span_rows, text_row, trace_row
 from clew.store.postgres.statements import Statements, load
 from clew.store.postgres.tallies import PartTallies, keys_of
 from clew.store.postgres.words import FEWEST_IN_BLOCK, block_row, groups_of
@@ -58,6 +48,7 @@ class Commit:
         types: Mapping[str, int],
         part: int,
         text_search: bool,
+        has_text_gap: bool,
     ) -> None:
         self._sql = Statements(connection, QUERIES)
         self._coder = coder
@@ -67,6 +58,8 @@ class Commit:
         self._text_search = text_search
         self.projects = dict(projects)
         """The ids of projects, to be remembered if this commits."""
+        self.has_text_gap = has_text_gap
+        """It is known that traces were stored without their words; to be remembered, too."""
 
     def write(self, batches: Sequence[ReadyBatch]) -> Written:
         """Write all of *batches*, of one project or several."""
@@ -166,7 +159,7 @@ class Commit:
         for work in touched:
             rootless = not work.has_root
             if work.due is None:
-                new.append(record(int8(work.seq), int8(committed_ns), boolean(rootless), NO_BYTEA, NO_BYTEA))
+                new.append(due_row(work.seq, committed_ns, rootless=rootless))
             elif work.fresh and work.due.add(work.fresh.values(), work.counted):
                 late, changed = work.due.values(self._coder)
                 values = {"seq": work.seq, "committed_ns": committed_ns, "rootless": rootless}
@@ -195,8 +188,9 @@ class Commit:
         self._put("add_chunks", "trace_payloads", chunks)
         if self._text_search:
             self._put_words(alone, new)
-        elif works:
+        elif works and not self.has_text_gap:
             self._sql.run("put_fact", name="text_gap", value="1")
+            self.has_text_gap = True
 
     def _chunk(self, work: TraceWork) -> tuple[int, bytes, Sequence[str]]:
         """The chunk that this commit adds of a trace: id, bytes and words."""

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from clew.model import Flag, Span, TraceSummary
 from clew.store.columns import bits_of, finite, int64, kinds_of
 from clew.store.postgres.binary import (
+    BOOL,
     BYTEA,
     INT4,
     INT8,
     NO_BYTEA,
+    NO_FLOAT8,
     NO_INT8,
+    NO_TEXT,
+    SHORT,
     boolean,
     bytea,
     float8,
-    int4,
     int8,
     record,
     safe,
+    short_text,
     text,
     texts,
     told,
@@ -54,8 +59,13 @@ _SPAN_FIELDS = SPAN_COLUMNS.count(",") + 1
 # What a record begins with: its length, how many fields it has, and the first of them.
 _trace_head = struct.Struct("!iiIiqIii").pack
 _span_head = struct.Struct("!iiIiq").pack
-_TRACE_HEAD_BYTES, _SPAN_HEAD_BYTES = 32, 20
+_chunk_head = struct.Struct("!iiIiqIi").pack
+_due = struct.Struct("!iiIiqIiqIi?").pack
+_NOTHING_LEARNED = NO_BYTEA * 2
+_TRACE_HEAD_BYTES, _SPAN_HEAD_BYTES, _CHUNK_HEAD_BYTES = 32, 20, 28
+_DUE_BYTES = 61
 
+_counts = struct.Struct("!" + 4 * "Iii").pack
 _span_id = struct.Struct("!Ii8s").pack
 _times = struct.Struct("!IiqIiq").pack
 
@@ -73,7 +83,13 @@ def span_rows(seq: int, rows: Sequence[bytes]) -> list[bytes]:
 
 def chunk_row(chunk_id: int, chunk: bytes) -> bytes:
     """A record of `trace_payloads`."""
-    return record(int8(chunk_id), bytea(chunk))
+    size = len(chunk)
+    return _chunk_head(_CHUNK_HEAD_BYTES + size, 2, INT8, 8, chunk_id, BYTEA, size) + chunk
+
+
+def due_row(seq: int, committed_ns: int, *, rootless: bool) -> bytes:
+    """A record of `graph_due`, of a trace that is new."""
+    return _due(_DUE_BYTES, 5, INT8, 8, seq, INT8, 8, committed_ns, BOOL, 1, rootless) + _NOTHING_LEARNED
 
 
 def text_row(chunk_id: int, found: Sequence[str]) -> bytes:
@@ -83,22 +99,17 @@ def text_row(chunk_id: int, found: Sequence[str]) -> bytes:
 
 def summary_row(summary: TraceSummary) -> bytes:
     """A record of `traces`, but for what it begins with, seq and project."""
-    duration_ns = summary.duration_ns
     score_value, score_best = summary.worst_user_score or (None, None)
+    counts = (summary.span_count, summary.error_count, summary.orphan_count, bits_of(summary.kinds))
     return b"".join(
         [
             bytea(bytes.fromhex(summary.trace_id)),
             text(summary.name),
-            int8(summary.start_ns),
-            int8(summary.end_ns),
-            NO_INT8 if duration_ns is None else int8(int64(duration_ns)),
-            text(summary.status),
+            _lasted(summary),
+            short_text(summary.status),
             boolean(summary.has_root),
-            int4(summary.span_count),
-            int4(summary.error_count),
-            int4(summary.orphan_count),
-            int4(bits_of(summary.kinds)),
-            texts(summary.models),
+            _counts(*[part for count in counts for part in (INT4, 4, count)]),
+            _names(tuple(summary.models)),
             text(summary.user_id),
             text(summary.session_id),
             text(summary.strategy),
@@ -111,10 +122,26 @@ def summary_row(summary: TraceSummary) -> bytes:
             text(summary.output_preview),
             float8(score_value),
             float8(score_best),
-            text(summary.flag.value),
+            short_text(summary.flag.value),
             text(summary.flag_reason),
         ]
     )
+
+
+def _lasted(summary: TraceSummary) -> bytes:
+    """Start, end and duration."""
+    end_ns, duration_ns = summary.end_ns, summary.duration_ns
+    if end_ns is None or duration_ns is None:
+        return int8(summary.start_ns) + int8(end_ns) + int8(duration_ns)
+    return _times(INT8, 8, summary.start_ns, INT8, 8, end_ns) + int8(int64(duration_ns))
+
+
+def _names(models: tuple[str, ...]) -> bytes:
+    """An array of texts, which mostly are those of the trace before."""
+    return _short_names(models) if sum(map(len, models)) <= SHORT else texts(models)
+
+
+_short_names = lru_cache(maxsize=1_024)(texts)
 
 
 def spans_of(spans: Iterable[Span]) -> list[bytes]:
@@ -123,21 +150,21 @@ def spans_of(spans: Iterable[Span]) -> list[bytes]:
 
 
 def _span_row(span: Span) -> bytes:
-    parent_id, end_ns = span.parent_id, span.end_ns
+    # In few steps, since there are so many: what is alike in many spans comes in one piece.
+    parent_id, end_ns, model, strategy = span.parent_id, span.end_ns, span.model, span.strategy
+    own_id = _span_id(BYTEA, 8, bytes.fromhex(span.span_id))
+    user_id, session_id = span.user_id, span.session_id
     return b"".join(
         [
-            _span_id(BYTEA, 8, bytes.fromhex(span.span_id)),
-            NO_BYTEA if parent_id is None else _span_id(BYTEA, 8, bytes.fromhex(parent_id)),
+            own_id + NO_BYTEA if parent_id is None else own_id + _span_id(BYTEA, 8, bytes.fromhex(parent_id)),
             text(span.name),
-            text(span.kind),
+            short_text(span.kind),
             int8(span.start_ns) + NO_INT8 if end_ns is None else _times(INT8, 8, span.start_ns, INT8, 8, end_ns),
-            text(span.status),
+            short_text(span.status),
             text(span.status_message or None),
-            text(span.model),
-            text(span.strategy),
+            NO_TEXT + NO_TEXT if model is None and strategy is None else text(model) + text(strategy),
             _meter(span),
-            text(span.user_id),
-            text(span.session_id),
+            NO_TEXT + NO_TEXT if user_id is None and session_id is None else text(user_id) + text(session_id),
             int8(span.response_chars),
         ]
     )
@@ -145,15 +172,15 @@ def _span_row(span: Span) -> bytes:
 
 def _meter(span: Span) -> bytes:
     """Tokens, cost, confidence and the first token: of most spans nothing."""
-    return b"".join(
-        [
-            int8(span.input_tokens),
-            int8(span.output_tokens),
-            float8(span.cost_usd),
-            float8(span.confidence),
-            float8(span.first_token_ms),
-        ]
-    )
+    read, written, cost_usd = span.input_tokens, span.output_tokens, span.cost_usd
+    confidence, first_token_ms = span.confidence, span.first_token_ms
+    if read is None and written is None and cost_usd is None and confidence is None and first_token_ms is None:
+        return _NO_METER
+    fractions = float8(cost_usd) + float8(confidence) + float8(first_token_ms)
+    return int8(read) + int8(written) + fractions
+
+
+_NO_METER = NO_INT8 * 2 + NO_FLOAT8 * 3
 
 
 def words_of(spans: Iterable[Span]) -> list[str]:

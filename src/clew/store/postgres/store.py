@@ -42,6 +42,7 @@ class PostgresStore(LatencyReader, PostgresExpiry):
         self._coder, self._commit_coder = ChunkCoder(), ChunkCoder()
         self._numbers = Numbers()
         self._project_ids: dict[str, int] = {}
+        self._has_text_gap = False
         self._types: dict[str, int] = {}
         self._last_day = -1
         """Up to here partitions are made."""
@@ -78,7 +79,7 @@ class PostgresStore(LatencyReader, PostgresExpiry):
             return make_ready(batch, self._coder, ROWS, text_search=self._text_search)
 
     def _write(self, batches: Sequence[ReadyBatch]) -> Written:
-        def work(connection: Connection) -> tuple[Written, dict[str, int]]:
+        def work(connection: Connection) -> tuple[Written, Commit]:
             commit = Commit(
                 connection,
                 self._commit_coder,
@@ -87,14 +88,17 @@ class PostgresStore(LatencyReader, PostgresExpiry):
                 types=self._types,
                 part=self._part,
                 text_search=self._text_search,
+                has_text_gap=self._has_text_gap,
             )
-            return commit.write(batches), commit.projects
+            return commit.write(batches), commit
 
-        written, self._project_ids = self._transact(work, piped=True)
+        written, committed = self._transact(work, piped=True)
+        self._project_ids, self._has_text_gap = committed.projects, committed.has_text_gap
         return written
 
     def _begin_writing(self, connection: Connection) -> None:
         self._project_ids = {}
+        self._has_text_gap = False
         self._last_day = -1
         self._types = record_types(Statements(connection, QUERIES))
         self._before_writing(connection)
