@@ -86,11 +86,15 @@ def test_a_long_word_is_kept_as_its_digest():
 def test_a_block_knows_which_of_its_traces_have_a_word():
     traces = [(11, ["paris", "lyon"]), (12, ["lyon"]), (15, [])]
     _, _, _, places = _columns(block_row(traces))
-    block = Block(places)
+    block, words = Block(places), ["lyon", "paris"]
     assert block.seqs == [11, 12, 15]
-    assert block.with_word("lyon") == {11, 12}
-    assert block.with_word("paris") == {11}
-    assert block.with_word("rome") == set()
+    assert block.with_word(words.index("lyon") + 1) == {11, 12}
+    assert block.with_word(words.index("paris") + 1) == {11}
+    assert block.with_word(None) == set()
+    assert [(seq, sorted(found)) for seq, found in block.traces(words, {11, 15, 99})] == [
+        (11, ["lyon", "paris"]),
+        (15, []),
+    ]
 
 
 def test_a_damaged_block_is_said_to_be_damaged():

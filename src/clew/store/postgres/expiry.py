@@ -123,12 +123,13 @@ class Dropping:
 
     def _rewrite_blocks(self, seqs: set[int]) -> None:
         """Blocks hold the words of many traces: write those anew without these."""
-        blocks = {first: Block(places) for first, places in self._sql.rows("blocks_with", seqs=sorted(seqs))}
-        with_them = {first: block for first, block in blocks.items() if seqs.intersection(block.seqs)}
+        found = self._sql.rows("blocks_with", seqs=sorted(seqs))
+        blocks = [(first, words, Block(places)) for first, words, places in found]
+        with_them = [each for each in blocks if seqs.intersection(each[2].seqs)]
         if not with_them:
             return
-        self._sql.run("drop_blocks", first_seqs=list(with_them))
-        left = [block.without(seqs) for block in with_them.values()]
+        self._sql.run("drop_blocks", first_seqs=[first for first, _, _ in with_them])
+        left = [block.without(words, seqs) for _, words, block in with_them]
         of = record_types(self._sql)["trace_text_blocks"]
         self._sql.put("add_word_blocks", of, [block_row(traces) for traces in left if traces])
 

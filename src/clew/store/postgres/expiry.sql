@@ -185,9 +185,9 @@ SELECT project_id, trace_id FROM traces
 
 -- name: blocks_with
 -- Blocks of words that some traces may be in.
-SELECT DISTINCT b.first_seq, b.places
+SELECT DISTINCT b.first_seq, b.words, b.places
   FROM unnest(%(seqs)s::bigint[]) AS wanted (seq)
-  CROSS JOIN LATERAL (SELECT first_seq, places FROM trace_text_blocks
+  CROSS JOIN LATERAL (SELECT first_seq, words, places FROM trace_text_blocks
                        WHERE first_seq > wanted.seq - 1000 AND first_seq <= wanted.seq AND last_seq >= wanted.seq
                       OFFSET 0) AS b;
 

@@ -105,9 +105,9 @@ _NUMBERS = b"SELECT nextval('trace_numbers')"
 def _move_words(statements: Statements, moved: dict[int, int]) -> None:
     """Those that lie in blocks, which stay behind, get rows of their own, unless they were written anew since."""
     void = {seq for (seq,) in statements.rows("void_of", seqs=list(moved))}
-    for _, places in statements.rows("blocks_with", seqs=list(moved)):
-        for seq, words in Block(places).traces(set(moved) - void):
-            statements.run("add_words_of", chunk_id=moved[seq] * PER_TRACE, words=list(words))
+    for _, words, places in statements.rows("blocks_with", seqs=list(moved)):
+        for seq, its_words in Block(places).traces(words, set(moved) - void):
+            statements.run("add_words_of", chunk_id=moved[seq] * PER_TRACE, words=its_words)
     statements.run("drop_void", seqs=list(void))
 
 

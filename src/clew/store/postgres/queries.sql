@@ -171,7 +171,8 @@ SET LOCAL enable_seqscan = off;
 SELECT DISTINCT chunk_id / 256 FROM trace_text WHERE words @> ARRAY[%(word)s]::text[];
 
 -- name: blocks_with_word
-SELECT places FROM trace_text_blocks WHERE words @> ARRAY[%(word)s]::text[];
+-- With the word's place among those of the block.
+SELECT places, array_position(words, %(word)s) FROM trace_text_blocks WHERE words @> ARRAY[%(word)s]::text[];
 
 -- name: word_count
 -- In how many blocks, and in how many rows of one trace, a word occurs, counted no further than :most.
@@ -191,10 +192,12 @@ SELECT chunk_id / 256, array_agg(DISTINCT w.word)
  GROUP BY chunk_id / 256;
 
 -- name: blocks_of
--- The blocks that traces from one seq to another are in. A block is of one run of a thousand numbers.
-SELECT places
+-- The blocks that traces from one seq to another are in, with the places of some words among those of the
+-- block. A block is of one run of a thousand numbers.
+SELECT places, ARRAY(SELECT array_position(blocks.words, w.word)
+                       FROM unnest(%(words)s::text[]) WITH ORDINALITY AS w (word, nth) ORDER BY w.nth)
   FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS run (first, last)
-  CROSS JOIN LATERAL (SELECT places FROM trace_text_blocks
+  CROSS JOIN LATERAL (SELECT places, words FROM trace_text_blocks
                        WHERE first_seq > run.first - 1000 AND first_seq <= run.last AND last_seq >= run.first
                       OFFSET 0) AS blocks;
 

@@ -185,7 +185,11 @@ _NO_METER = NO_INT8 * 2 + NO_FLOAT8 * 3
 
 def words_of(spans: Iterable[Span]) -> list[str]:
     """The words of some spans, as they are kept."""
-    return list(map(lexeme, words(text_of(spans))))
+    text = text_of(spans)
+    found = words(text)
+    if text.isascii() and max(map(len, found), default=0) * 4 <= LONGEST_WORD_BYTES:
+        return list(found)
+    return list(map(lexeme, found))
 
 
 def lexeme(word: str) -> str:

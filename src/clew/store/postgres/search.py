@@ -12,7 +12,7 @@ from clew.store.postgres.connect import Connection
 from clew.store.postgres.numbers import run_of
 from clew.store.postgres.rows import lexeme
 from clew.store.postgres.statements import Statements, load
-from clew.store.postgres.words import Block, with_word
+from clew.store.postgres.words import Block
 from clew.store.text import check_words, words
 
 QUERIES = load("queries.sql")
@@ -60,8 +60,10 @@ class Search:
 
     def _with(self, word: str) -> set[int]:
         # One after the other: unpacked, a block is a hundred times as large, and a common word is in all of them.
-        blocks = (Block(places) for (places,) in self._sql.stream("blocks_with_word", word=word))
-        found = self._valid(with_word(blocks, word))
+        found: set[int] = set()
+        for places, at in self._sql.stream("blocks_with_word", word=word):
+            found |= Block(places).with_word(at)
+        found = self._valid(found)
         return found | {seq for (seq,) in self._sql.rows("traces_with_word", word=word)}
 
     def _valid(self, seqs: set[int]) -> set[int]:
@@ -81,11 +83,11 @@ class Search:
         alone = {seq: set(found) for seq, found in self._sql.rows("words_of", words=words, **between)}
         found, inside = set(seqs), set[int]()
         hits = {word: set[int]() for word in words}
-        for (places,) in self._sql.stream("blocks_of", **between):
+        for places, at in self._sql.stream("blocks_of", words=list(words), **between):
             block = Block(places)
             inside |= found.intersection(block.seqs)
-            for word in words:
-                hits[word] |= found & block.with_word(word)
+            for word, place in zip(words, at, strict=True):
+                hits[word] |= found & block.with_word(place)
         valid = self._valid(inside)
         for word in words:
             found &= (hits[word] & valid) | {seq for seq, has in alone.items() if word in has}

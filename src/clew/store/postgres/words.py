@@ -2,14 +2,14 @@
 The words of many traces in one row: each word once, and which of the traces have it. Pure.
 
 Traces of one application share most of their words, so a commit of a hundred has a tenth as many
-different ones as all of them together. The index gets so many fewer entries, and the row is small.
+different ones as all of them together. The index gets so many fewer entries, and the row is small:
+beside the words, in their order, lies for each a bit for every trace.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 import zstandard
@@ -25,7 +25,7 @@ Traces = Sequence[tuple[int, Sequence[str]]]
 """Seq and words of each."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[list[int], dict[str, list[int]]])
+_decoder = msgspec.msgpack.Decoder(tuple[list[int], bytes])
 
 
 def groups_of(traces: Traces) -> Iterator[Traces]:
@@ -35,18 +35,22 @@ def groups_of(traces: Traces) -> Iterator[Traces]:
 
 
 def block_row(traces: Traces) -> bytes:
-    """A row of `trace_text_blocks`."""
-    places: dict[str, list[int]] = {}
+    """A record of `trace_text_blocks`."""
+    masks: dict[str, int] = {}
+    get = masks.get
     for place, (_, words) in enumerate(traces):
+        bit = 1 << place
         for word in words:
-            have = places.get(word)
-            if have is None:
-                places[word] = [place]
-            else:
-                have.append(place)
-    seqs = [seq for seq, _ in traces]
-    packed = zstandard.ZstdCompressor(level=1).compress(_encoder.encode((seqs, places)))
-    return record(int8(seqs[0]), int8(seqs[-1]), texts(sorted(places)), bytea(packed))
+            masks[word] = get(word, 0) | bit
+    seqs, size = [seq for seq, _ in traces], _mask_bytes(len(traces))
+    ordered = sorted(masks)
+    packed = _encoder.encode((seqs, b"".join([masks[word].to_bytes(size, "little") for word in ordered])))
+    places = zstandard.ZstdCompressor(level=1).compress(packed)
+    return record(int8(seqs[0]), int8(seqs[-1]), texts(ordered), bytea(places))
+
+
+def _mask_bytes(traces: int) -> int:
+    return (traces + 7) // 8
 
 
 class Block:
@@ -60,32 +64,26 @@ class Block:
             StoreUnavailable: its bytes are damaged.
         """
         try:
-            self.seqs, self._places = _decoder.decode(zstandard.ZstdDecompressor().decompress(packed))
+            self.seqs, self._masks = _decoder.decode(zstandard.ZstdDecompressor().decompress(packed))
         except (zstandard.ZstdError, msgspec.DecodeError) as error:
             raise StoreUnavailable(f"a block of words is damaged ({error}); restore the store from a copy") from error
 
-    def with_word(self, word: str) -> set[int]:
-        """Give the seqs of the traces that have *word*."""
-        places = self._places.get(word, [])
-        return set(itemgetter(*places)(self.seqs)) if len(places) > 1 else {self.seqs[place] for place in places}
+    def with_word(self, at: int | None) -> set[int]:
+        """Give the seqs of the traces that have the word which stands at *at*, from 1, of the row's; None: no word."""
+        if at is None:
+            return set()
+        size = _mask_bytes(len(self.seqs))
+        mask = int.from_bytes(self._masks[(at - 1) * size : at * size], "little")
+        return set(itertools.compress(self.seqs, map(int, reversed(f"{mask:b}"))))
 
-    def traces(self, seqs: Collection[int]) -> list[tuple[int, list[str]]]:
-        """Give those of *seqs* that are in it, with their words."""
-        words: dict[int, list[str]] = {seq: [] for seq in self.seqs if seq in seqs}
-        for word, places in self._places.items():
-            for place in places:
-                if self.seqs[place] in words:
-                    words[self.seqs[place]].append(word)
-        return list(words.items())
+    def traces(self, words: Sequence[str], seqs: Collection[int]) -> list[tuple[int, list[str]]]:
+        """Give those of *seqs* that are in it, with their words; *words* are the row's."""
+        found: dict[int, list[str]] = {seq: [] for seq in self.seqs if seq in seqs}
+        for at, word in enumerate(words, start=1):
+            for seq in self.with_word(at).intersection(found):
+                found[seq].append(word)
+        return list(found.items())
 
-    def without(self, seqs: Collection[int]) -> list[tuple[int, list[str]]]:
+    def without(self, words: Sequence[str], seqs: Collection[int]) -> list[tuple[int, list[str]]]:
         """Give all others, for `block_row`."""
-        return self.traces(set(self.seqs) - set(seqs))
-
-
-def with_word(blocks: Iterable[Block], word: str) -> set[int]:
-    """Give the traces of some blocks that have *word*."""
-    found: set[int] = set()
-    for block in blocks:
-        found |= block.with_word(word)
-    return found
+        return self.traces(words, set(self.seqs) - set(seqs))
