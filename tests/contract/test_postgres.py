@@ -30,8 +30,7 @@ class TestPostgresAtItsLimits(TestPostgres):
     @pytest.fixture(autouse=True)
     def _low_limits(self, monkeypatch):
         monkeypatch.setattr(search, "RARE", 0)
-        monkeypatch.setattr(search, "FEW", 0)
-        monkeypatch.setattr(listing, "WINDOWS", (1, 2))
+        monkeypatch.setattr(listing, "WINDOWS", (1, 2, 10_000))
         monkeypatch.setattr(commit, "REWRITE_AT", 3)
         monkeypatch.setattr(commit, "FEWEST_IN_BLOCK", 1)
 

@@ -200,8 +200,9 @@ class TraceReader(Protocol):
         """
         Give at most *limit* traces, newest first, that come after the cursor *after*.
 
-        Where traces must be looked through one by one (for a span's name, a tag, an attribute or a
-        score), a page MAY be unfinished. Following its cursor to the end gives every trace once.
+        Where traces must be looked through one by one (for a span's name, a tag, an attribute, a
+        score, or common words that rarely meet), a page MAY be unfinished. Following its cursor to
+        the end gives every trace once.
 
         Raises:
             BadFilter: this backend cannot answer the filter exactly (text search is off, or was

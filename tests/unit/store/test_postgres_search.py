@@ -7,7 +7,7 @@ import pytest
 
 from clew.model import Batch
 from clew.store import open_store
-from clew.store.postgres import search
+from clew.store.postgres import listing, search
 from clew.store.postgres.listing import QUERIES
 from clew.store.postgres.words import Block
 from clew.store.protocol import TraceFilter
@@ -49,8 +49,8 @@ def test_words_are_looked_up_in_their_index(store, postgres_schema):
     assert "Seq Scan" not in plan
 
 
-@pytest.mark.parametrize("few", [-1, 500])
-def test_blocks_are_unpacked_one_after_the_other(store, monkeypatch, few):
+@pytest.mark.parametrize("rare", [0, 1_000])
+def test_blocks_are_unpacked_one_after_the_other(store, monkeypatch, rare):
     """A common word is in all of them, and unpacked they are a hundred times as large."""
     living = []
 
@@ -66,7 +66,24 @@ def test_blocks_are_unpacked_one_after_the_other(store, monkeypatch, few):
             Counted.now -= 1
 
     monkeypatch.setattr(search, "Block", Counted)
-    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "RARE", rare)
     assert len(store.list_traces("default", TraceFilter(text="common"), limit=500).traces) == 300
     assert len(store.list_traces("default", TraceFilter(text="common number7"), limit=500).traces) == 1
     assert max(living) <= 2
+
+
+@pytest.mark.parametrize("more", [{}, {"name": "step 0"}, {"tags": ["no such tag"]}], ids=["words alone", "name", "tag"])
+def test_words_that_rarely_meet_end_a_page_unfinished(store, monkeypatch, more):
+    """Both are in every block: a page over millions of traces would take seconds. The cursors find what there is."""
+    monkeypatch.setattr(search, "RARE", 0)
+    monkeypatch.setattr(listing, "WINDOWS", (8, 32))
+    expected = store.list_traces("default", TraceFilter(**more), limit=500).traces
+    expected = [trace.trace_id for trace in expected if trace.trace_id == a_trace_id(77)]
+    where, found, cursor, pages = TraceFilter(text="common number77", **more), [], None, 0
+    while pages == 0 or cursor is not None:
+        page = store.list_traces("default", where, limit=50, after=cursor)
+        assert page.unfinished is (page.next_cursor is not None)
+        found += [trace.trace_id for trace in page.traces]
+        cursor, pages = page.next_cursor, pages + 1
+    assert found == expected
+    assert pages == 300 // 40 + 1

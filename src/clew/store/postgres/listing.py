@@ -23,8 +23,8 @@ from clew.store.sieve import Candidate, Cursor, Sieve, sift
 
 QUERIES = load("queries.sql")
 
-WINDOWS = (256, 1_024, 4_096, 16_384)
-"""How many of the newest traces are searched for words, at first and then; after that the index of all is asked."""
+WINDOWS = (256, 1_024, 4_096, 8_192)
+"""How many of the newest traces are searched for common words, at first and then; after that the page ends."""
 
 _PLACE = "start_ns, trace_id, seq"
 
@@ -114,11 +114,15 @@ def list_page(
     query = Query(project_id, where)
     if after is not None:
         query.after(after)
+    cut = None
     if search is not None:
-        query.only(_with_words(connection, project_id, where, after, search, wanted=limit + 1))
+        seqs, cut = _with_words(connection, project_id, where, after, search, wanted=limit + 1)
+        query.only(seqs)
     rows = query.run(connection, SUMMARY_COLUMNS, limit=limit + 1)
     traces = [summary_of(project, row) for row in rows[:limit]]
-    return Page(traces, (traces[-1].start_ns, traces[-1].trace_id) if len(rows) > limit else None)
+    if len(rows) > limit:
+        return Page(traces, (traces[-1].start_ns, traces[-1].trace_id))
+    return Page(traces, cut, unfinished=cut is not None)
 
 
 def _sifted_page(
@@ -133,12 +137,16 @@ def _sifted_page(
 ) -> Page:
     """A page for what no index answers."""
 
+    cut: Cursor | None = None
+
     def candidates(behind: Cursor | None, wanted: int) -> list[Candidate]:
+        nonlocal cut
         query = Query(project_id, where)
         if behind is not None:
             query.after(behind)
         if search is not None:
-            query.only(_with_words(connection, project_id, where, behind, search, wanted=wanted))
+            seqs, cut = _with_words(connection, project_id, where, behind, search, wanted=wanted)
+            query.only(seqs)
         rows = query.run(connection, _PLACE, limit=wanted)
         return [Candidate(start_ns, trace_id.hex(), seq) for start_ns, trace_id, seq in rows]
 
@@ -146,7 +154,11 @@ def _sifted_page(
     query = Query(project_id, where)
     query.only([each.seq for each in sifted.found])
     rows = query.run(connection, SUMMARY_COLUMNS, limit=limit) if sifted.found else []
-    return Page([summary_of(project, row) for row in rows], sifted.next_cursor, sifted.unfinished)
+    traces = [summary_of(project, row) for row in rows]
+    if sifted.next_cursor is None:
+        # Everything that the words gave was looked through, which is not all there is if they were cut short.
+        return Page(traces, cut, unfinished=cut is not None)
+    return Page(traces, sifted.next_cursor, sifted.unfinished)
 
 
 class PostgresLooks:
@@ -185,15 +197,16 @@ def _with_words(
     search: Search,
     *,
     wanted: int,
-) -> set[int]:
+) -> tuple[set[int], Cursor | None]:
     """
-    Give the traces to choose a page from: all that have the words, or the newest *wanted* and more.
+    Give the traces to choose a page from, and where the search for them was cut short.
 
-    A rare word is looked up first. Common ones are looked for among the newest that match all
-    else, a growing window at a time; where they rarely meet, everything is intersected at last.
+    A rare word is looked up, and all that have the words are given. Common ones are looked for among
+    the newest that match all else, a growing window at a time, until there are *wanted*. Where they
+    rarely meet that has an end, too: the page is unfinished, and the next goes on from there.
     """
     if search.is_rare:
-        return search.everywhere()
+        return search.everywhere(), None
     walk = Query(project_id, where)
     if after is not None:
         walk.after(after)
@@ -202,7 +215,8 @@ def _with_words(
         candidates = walk.run(connection, _PLACE, limit=window)
         found |= search.among([seq for _, _, seq in candidates])
         if len(found) >= wanted or len(candidates) < window:
-            return found
+            return found, None
         start_ns, trace_id, _ = candidates[-1]
-        walk.after((start_ns, trace_id.hex()))
-    return search.everywhere()
+        after = start_ns, trace_id.hex()
+        walk.after(after)
+    return found, after

@@ -22,10 +22,6 @@ RARE = 1_000
 
 BLOCK_COUNTS_AS = 25
 
-FEW = 500
-"""Among so few traces the other words are looked for: a common one is in every block there is."""
-
-
 class Search:
     """The words of one search, over *connection*."""
 
@@ -50,13 +46,11 @@ class Search:
         return int(blocks) * BLOCK_COUNTS_AS + int(rows)
 
     def everywhere(self) -> set[int]:
-        """Every trace that has all the words."""
-        found = self._with(self._words[0])
-        for place, word in enumerate(self._words[1:], start=1):
-            if len(found) <= FEW:
-                return self._among(found, self._words[place:])
-            found &= self._with(word)
-        return found
+        """Every trace that has all the words, of which the first is rare."""
+        first, *others = self._words
+        found = self._with(first)
+        # A common one is in every block there is, so it is looked for only where the rare one was found.
+        return self._among(found, others) if others else found
 
     def _with(self, word: str) -> set[int]:
         # One after the other: unpacked, a block is a hundred times as large, and a common word is in all of them.
