@@ -97,6 +97,12 @@ INSERT INTO trace_text SELECT * FROM unnest(%(rows)s::trace_text[]);
 -- name: add_word_blocks
 INSERT INTO trace_text_blocks SELECT * FROM unnest(%(rows)s::trace_text_blocks[]);
 
+-- name: sort_words_in
+-- Sort in what waits in the lists of the indexes of words.
+SELECT sum(gin_clean_pending_list(i.indexrelid::regclass))::bigint
+  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam
+ WHERE a.amname = 'gin' AND i.indrelid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) AS t);
+
 -- name: void_words
 -- These are written anew, whatever a block says of them. Where none does, it does no harm.
 INSERT INTO trace_text_void SELECT * FROM unnest(%(seqs)s::bigint[]) ON CONFLICT DO NOTHING;

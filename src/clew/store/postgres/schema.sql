@@ -129,7 +129,8 @@ CREATE TABLE trace_text (
   PRIMARY KEY (chunk_id)
 ) PARTITION BY RANGE (chunk_id);
 
-CREATE INDEX trace_text_by_word ON trace_text USING gin (words);
+-- New entries wait in a list, of 64 MB at most, until they are sorted in aside: clew.store.postgres.pending.
+CREATE INDEX trace_text_by_word ON trace_text USING gin (words) WITH (gin_pending_list_limit = 65536);
 
 -- The words of many new traces that came in one commit, which share most of them: each word once, and
 -- where it occurs (clew.store.postgres.words).
@@ -142,7 +143,8 @@ CREATE TABLE trace_text_blocks (
 ) PARTITION BY RANGE (first_seq);
 
 ALTER TABLE trace_text_blocks ALTER COLUMN places SET STORAGE EXTERNAL;
-CREATE INDEX trace_text_blocks_by_word ON trace_text_blocks USING gin (words);
+CREATE INDEX trace_text_blocks_by_word
+    ON trace_text_blocks USING gin (words) WITH (gin_pending_list_limit = 65536);
 
 -- Traces whose words in a block count no longer, since they were written anew.
 CREATE TABLE trace_text_void (

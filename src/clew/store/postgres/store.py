@@ -19,10 +19,11 @@ from clew.store.latencies import Asked, LatencyReader, Tallied
 from clew.store.postgres import partitions
 from clew.store.postgres.binary import safe, told
 from clew.store.postgres.commit import QUERIES, Commit, record_types
-from clew.store.postgres.connect import Connection
+from clew.store.postgres.connect import Connection, conninfo
 from clew.store.postgres.expiry_store import PostgresExpiry
 from clew.store.postgres.listing import list_page
 from clew.store.postgres.numbers import Numbers
+from clew.store.postgres.pending import PendingWords
 from clew.store.postgres.percentiles import read_tallies
 from clew.store.postgres.reading import read_trace
 from clew.store.postgres.rows import ROWS
@@ -47,11 +48,13 @@ class PostgresStore(LatencyReader, PostgresExpiry):
         self._last_day = -1
         """Up to here partitions are made."""
         self._aside: ThreadPoolExecutor | None = None
+        self._pending = PendingWords(conninfo(url))
         super().__init__(url, read_only=read_only)
 
     def close(self) -> None:
         """Let go of all connections. Idempotent."""
         super().close()
+        self._pending.close()
         if self._aside is not None:
             self._aside.shutdown()
 
@@ -94,6 +97,8 @@ class PostgresStore(LatencyReader, PostgresExpiry):
 
         written, committed = self._transact(work, piped=True)
         self._project_ids, self._has_text_gap = committed.projects, committed.has_text_gap
+        if self._text_search:
+            self._pending.wake()
         return written
 
     def _begin_writing(self, connection: Connection) -> None:
