@@ -72,7 +72,9 @@ def test_blocks_are_unpacked_one_after_the_other(store, monkeypatch, rare):
     assert max(living) <= 2
 
 
-@pytest.mark.parametrize("more", [{}, {"name": "step 0"}, {"tags": ["no such tag"]}], ids=["words alone", "name", "tag"])
+@pytest.mark.parametrize(
+    "more", [{}, {"name": "step 0"}, {"tags": ["no such tag"]}], ids=["words alone", "name", "tag"]
+)
 def test_words_that_rarely_meet_end_a_page_unfinished(store, monkeypatch, more):
     """Both are in every block: a page over millions of traces would take seconds. The cursors find what there is."""
     monkeypatch.setattr(search, "RARE", 0)

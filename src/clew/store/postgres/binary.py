@@ -121,10 +121,15 @@ short_text = lru_cache(maxsize=8_192)(_text)
 
 def texts(values: Iterable[str]) -> bytes:
     """An array of text, as a field."""
-    return texts_of([_element(value) if len(value) <= SHORT else _new_element(value) for value in values])
+    return _texts_of([_element(value) if len(value) <= SHORT else _new_element(value) for value in values])
 
 
-def texts_of(elements: Sequence[bytes]) -> bytes:
+def plain_texts(values: Iterable[str]) -> bytes:
+    """An array of texts that are `safe` already, and mostly new."""
+    return _texts_of([_length(len(encoded)) + encoded for encoded in map(str.encode, values)])
+
+
+def _texts_of(elements: Sequence[bytes]) -> bytes:
     """An array of text, as a field, of elements that begin with their lengths."""
     packed = array(TEXT, elements).data
     return _field(TEXTS, len(packed)) + packed

@@ -136,7 +136,6 @@ def _sifted_page(
     after: Cursor | None,
 ) -> Page:
     """A page for what no index answers."""
-
     cut: Cursor | None = None
 
     def candidates(behind: Cursor | None, wanted: int) -> list[Candidate]:

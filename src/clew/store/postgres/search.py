@@ -22,6 +22,7 @@ RARE = 1_000
 
 BLOCK_COUNTS_AS = 25
 
+
 class Search:
     """The words of one search, over *connection*."""
 

@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from clew.errors import StoreUnavailable
-from clew.store.postgres.binary import bytea, int8, record, texts
+from clew.store.postgres.binary import bytea, int8, plain_texts, record
 from clew.store.postgres.numbers import run_of
 
 FEWEST_IN_BLOCK = 8
@@ -46,7 +46,7 @@ def block_row(traces: Traces) -> bytes:
     ordered = sorted(masks)
     packed = _encoder.encode((seqs, b"".join([masks[word].to_bytes(size, "little") for word in ordered])))
     places = zstandard.ZstdCompressor(level=1).compress(packed)
-    return record(int8(seqs[0]), int8(seqs[-1]), texts(ordered), bytea(places))
+    return record(int8(seqs[0]), int8(seqs[-1]), plain_texts(ordered), bytea(places))
 
 
 def _mask_bytes(traces: int) -> int:
