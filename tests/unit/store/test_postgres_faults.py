@@ -139,6 +139,8 @@ def test_an_answer_to_commit_that_is_lost_doubles_nothing(store, monkeypatch):
     def lose_the_answer(connection, query, *args, **how):
         done = execute(connection, query, *args, **how)
         if query == "COMMIT" and connection is store._connection:
+            with connection.pipeline() as pipeline:
+                pipeline.sync()
             connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return done

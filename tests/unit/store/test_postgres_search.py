@@ -1,5 +1,6 @@
 """What a search for words reads in PostgreSQL. What it finds is in the contract."""
 
+import threading
 from functools import partial
 
 import psycopg
@@ -7,7 +8,7 @@ import pytest
 
 from clew.model import Batch
 from clew.store import open_store
-from clew.store.postgres import listing, search
+from clew.store.postgres import listing, pending, search
 from clew.store.postgres.listing import QUERIES
 from clew.store.postgres.words import Block
 from clew.store.protocol import TraceFilter
@@ -89,3 +90,35 @@ def test_words_that_rarely_meet_end_a_page_unfinished(store, monkeypatch, more):
         cursor, pages = page.next_cursor, pages + 1
     assert found == expected
     assert pages == 300 // 40 + 1
+
+
+def test_words_are_found_before_and_after_they_are_sorted_in_aside(postgres_schema, monkeypatch):
+    """A full list of new words is sorted in by the commit that fills it, and takes it a quarter of a second."""
+    monkeypatch.setattr(pending, "PAUSE_S", 3_600)
+    store = open_store(postgres_schema)
+    store.write([Batch(spans=[a_span(trace, inputs=f"tapir number{trace}") for trace in range(20)])])
+    where = TraceFilter(text="tapir number7")
+    before = store.list_traces("default", where, limit=9).traces
+    assert store._pending.clean() > 0
+    assert store._pending.clean() == 0
+    assert store.list_traces("default", where, limit=9).traces == before
+    assert [trace.trace_id for trace in before] == [a_trace_id(7)]
+    store.close()
+
+
+def test_a_commit_has_its_words_sorted_in(postgres_schema, monkeypatch):
+    """By a thread that takes no part in writing."""
+    monkeypatch.setattr(pending, "PAUSE_S", 0)
+    sorted_in = threading.Event()
+    clean = pending.PendingWords.clean
+
+    def noticed(self):
+        pages = clean(self)
+        sorted_in.set()
+        return pages
+
+    monkeypatch.setattr(pending.PendingWords, "clean", noticed)
+    store = open_store(postgres_schema)
+    store.write([Batch(spans=[a_span(0, inputs="tapir")])])
+    assert sorted_in.wait(30)
+    store.close()

@@ -11,6 +11,7 @@ from clew.jobs.learn import LearnJob
 from clew.model import Batch, Flag, Score
 from clew.store import open_store
 from clew.store.memory import MemoryStore
+from clew.store.postgres.statements import Statements
 from clew.store.protocol import TraceFilter
 from clew.testing.store_contract import DAY_NS, START_NS, a_span, a_trace_id, answers, ids, put
 from clew.testing.store_contract_graph import a_graph, due, learned_at_once
@@ -68,6 +69,24 @@ def test_a_score_and_its_trace_that_come_at_once_find_each_other(stores):
     judging.join()
 
     assert len(ids(stores[2], TraceFilter(flag=Flag.USER_NEGATIVE))) == TRACES
+
+
+def test_a_commit_of_new_traces_waits_for_one_answer_and_its_end(stores, monkeypatch):
+    """Each wait is a round trip, and lets a thread that prepares the next batch take the interpreter."""
+    put(stores[0], a_span(0, kind="tool"))
+    waited = []
+    for ask in ("rows", "row", "value"):
+        monkeypatch.setattr(Statements, ask, _noted(getattr(Statements, ask), waited))
+    put(stores[0], *(a_span(trace, kind="tool") for trace in range(1, 20)))
+    assert waited == ["claim_traces"]
+
+
+def _noted(ask, names):
+    def noted(self, name, /, **values):
+        names.append(name)
+        return ask(self, name, **values)
+
+    return noted
 
 
 def test_each_writer_has_a_part_of_the_counts_to_itself(stores):
