@@ -212,14 +212,18 @@ SELECT seq FROM trace_text_void WHERE seq = ANY(%(seqs)s::bigint[]);
 
 -- name: last_bucket
 -- The latest minute that has anything, to read past the end of a window in whole days. Where minutes went,
--- the last of the hour, or the day, that is left.
+-- the last of the hour, or the day, that is left. Not by max(), for which all of an index is read where the
+-- planner takes the table for small.
 SELECT greatest(m, CASE WHEN m IS NULL OR h > m THEN h + 3540 END, CASE WHEN m IS NULL OR d > m THEN d + 86340 END)
-  FROM (SELECT (SELECT max(bucket_s) FROM trace_metrics
-                 WHERE project_id = %(project_id)s AND resolution_s = 60) AS m,
-               (SELECT max(bucket_s) FROM trace_metrics
-                 WHERE project_id = %(project_id)s AND resolution_s = 3600) AS h,
-               (SELECT max(bucket_s) FROM trace_metrics
-                 WHERE project_id = %(project_id)s AND resolution_s = 86400) AS d) AS last;
+  FROM (SELECT (SELECT bucket_s FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 60
+                 ORDER BY project_id DESC, resolution_s DESC, bucket_s DESC LIMIT 1) AS m,
+               (SELECT bucket_s FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 3600
+                 ORDER BY project_id DESC, resolution_s DESC, bucket_s DESC LIMIT 1) AS h,
+               (SELECT bucket_s FROM trace_metrics
+                 WHERE project_id = %(project_id)s AND resolution_s = 86400
+                 ORDER BY project_id DESC, resolution_s DESC, bucket_s DESC LIMIT 1) AS d) AS last;
 
 -- name: tallies
 -- One resolution's part of a window.
