@@ -92,10 +92,32 @@ def test_export_writes_one_whole_trace_a_line(traces, traced):
     assert (json.loads(nothing.stdout), traces("export", "--model", "none").stdout) == ([], "")
 
 
-@pytest.mark.parametrize("command", [["ls"], ["show", "evil"], ["show", "evil", "--payloads"], ["export"]])
+def test_json_is_the_body_of_the_api(shared, traces, traced):
+    """One document and nothing beside it, also where there are more: a script reads both from one place."""
+    page = traces("ls", "--limit", "1", "--json")
+    whole = traces("show", traced["good"], "--json")
+    asked = {"params": {"project": "cli", "limit": 1}}
+
+    assert json.loads(page.stdout) == shared.admin.get("/api/v1/admin/traces/", **asked).json()
+    assert json.loads(page.stdout)["next_cursor"]
+    assert json.loads(whole.stdout)["spans"][1]["inputs"]["seed"] == 4319
+    assert page.stderr == whole.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ls"],
+        ["ls", "--json"],
+        ["show", "evil"],
+        ["show", "evil", "--payloads"],
+        ["show", "evil", "--json"],
+        ["export"],
+    ],
+)
 def test_nothing_in_a_trace_reaches_the_terminal_as_a_command(traces, traced, command):
     """Neither C0 nor C1 controls, whichever way it is printed."""
-    output = traces(*(traced.get(word, word) for word in command)).stdout
+    output = traces(*(traced.get(word, word) for word in command.split())).stdout
 
     assert not {character for character in output if ord(character) < 32 or 127 <= ord(character) < 160} - {"\n"}
 
@@ -181,6 +203,16 @@ def test_doctor_finds_a_healthy_server_healthy(shared, clew_command):
     assert "clew-doctor" not in shared.admin.get("/api/v1/admin/traces/?project=default").text
 
 
+def test_doctor_tells_a_program_the_same(shared, clew_command):
+    """For a health check: one document, whose exit status is that of the text."""
+    well = clew_command("doctor", "--json", CLEW_URL=shared.url, CLEW_API_KEY=KEY)
+    ill = clew_command("doctor", "--json", CLEW_URL="http://127.0.0.1:9")
+
+    assert (well.returncode, json.loads(well.stdout)["healthy"]) == (0, True)
+    assert (ill.returncode, json.loads(ill.stdout)["healthy"]) == (1, False)
+    assert [each["what"] for each in json.loads(ill.stdout)["findings"] if each["level"] == "fail"] == ["server"]
+
+
 @pytest.mark.parametrize(
     ("environ", "status", "line"),
     [
@@ -218,6 +250,9 @@ def test_a_key_is_printed_alone_so_that_scripts_can_take_it(clew_command, tmp_pa
     assert result.returncode == 0
     assert result.stdout.strip().startswith("clew_ingest_")
     assert len(result.stdout.split()) == 1
+    listed = clew_command("keys", "ls", "--json", "--store", f"sqlite:///{tmp_path}/clew.db")
+    [key] = json.loads(listed.stdout)["keys"]
+    assert (key["scope"], key["project"], len(key["id"])) == ("ingest", "default", 12)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import typer
 from rich.text import Text
 
 from clew import config
-from clew.cli.out import out
+from clew.cli.out import JsonOption, out, print_json
 from clew.cli.source import HttpSource
 from clew.cli.text import one_line
 from clew.errors import ClewError
@@ -49,18 +49,27 @@ def doctor(
     store: Annotated[str | None, typer.Option(help="Check this store straight, instead of a server.")] = None,
     url: Annotated[str | None, typer.Option(help="The server to check; CLEW_URL if not given.")] = None,
     key: Annotated[str | None, typer.Option(help="The key to check; CLEW_API_KEY if not given.")] = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Check settings, server, key, store, its database, disk and clock."""
-    console = out()
-    failed = False
+    found = []
     for finding in examine(store, url, key):
-        mark, style = MARKS[finding.level]
-        line = Text.assemble((mark, style), "  ", (f"{finding.what:<12}", "bold"), one_line(finding.says, 300))
-        if finding.advice:
-            line.append(f"\n                {finding.advice}", "bright_black")
-        console.print(line, soft_wrap=True)
-        failed = failed or finding.level == "fail"
-    raise typer.Exit(1 if failed else 0)
+        found.append(finding)
+        if not as_json:
+            _print(finding)
+    healthy = all(finding.level != "fail" for finding in found)
+    if as_json:
+        print_json({"healthy": healthy, "findings": [finding._asdict() for finding in found]})
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _print(finding: Finding) -> None:
+    mark, style = MARKS[finding.level]
+    line = Text.assemble((mark, style), "  ", (f"{finding.what:<12}", "bold"), one_line(finding.says, 300))
+    if finding.advice:
+        line.append(f"\n                {finding.advice}", "bright_black")
+    out().print(line, soft_wrap=True)
 
 
 def examine(store: str | None, url: str | None, key: str | None) -> Iterator[Finding]:

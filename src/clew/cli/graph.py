@@ -13,7 +13,6 @@ from clew.cli import graph_text as show
 from clew.cli.graph_ask import (
     ArmOption,
     Ask,
-    JsonOption,
     LeastOption,
     TraceOption,
     TypeOption,
@@ -23,7 +22,7 @@ from clew.cli.graph_ask import (
     pairs,
 )
 from clew.cli.graph_change import arms, templates
-from clew.cli.out import errors
+from clew.cli.out import JsonOption, errors
 from clew.cli.text import safe
 from clew.cli.traces import KeyOption, ProjectOption, StoreOption, UrlOption
 from clew.errors import ConfigError

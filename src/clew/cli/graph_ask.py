@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Any
@@ -11,11 +10,9 @@ import typer
 from rich.console import Console
 
 from clew import config
-from clew.cli.out import out
+from clew.cli.out import out, print_json
 from clew.cli.source import Source, open_source
-from clew.cli.text import json_text
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the body of the API instead of text.")]
 ArmOption = Annotated[str, typer.Option("--arm", help="The arm that answers, or a stored version's number.")]
 TraceOption = Annotated[
     str, typer.Option("--trace-id", help="The trace that asks: in an A/B it decides which arm answers.")
@@ -57,7 +54,7 @@ class Ask:
         with open_asked(*self._where, to_write=to_write) as source:
             body = source.graph(question, [*pairs(("project", self._project), *params)])
         if self._as_json:
-            sys.stdout.write(json_text(body) + "\n")
+            print_json(body)
         else:
             printer(out(), body)
 

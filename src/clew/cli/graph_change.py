@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 from clew.cli import graph_text as show
-from clew.cli.graph_ask import Ask, JsonOption, QuestionArgument, open_asked
-from clew.cli.out import out
+from clew.cli.graph_ask import Ask, QuestionArgument, open_asked
+from clew.cli.out import JsonOption, out
 from clew.cli.text import safe
 from clew.cli.traces import KeyOption, ProjectOption, StoreOption, UrlOption
 from clew.errors import BadTemplate, ConfigError

@@ -6,17 +6,18 @@ import re
 import time
 from contextlib import closing
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from clew import config
-from clew.cli.out import errors, out
+from clew.cli.out import JsonOption, errors, out, print_json
 from clew.cli.text import one_line
 from clew.errors import BadFilter, ClewError, ConfigError
 from clew.query.filters import DEFAULT_PROJECT, text_of
+from clew.query.rows import iso
 from clew.server.auth import ALL_PROJECTS, SCOPES, hash_key, new_key
 from clew.store import open_store
 from clew.store.protocol import KeyRecord, Store
@@ -56,10 +57,13 @@ def create(
 
 
 @commands.command("ls")
-def ls(store: StoreOption = None) -> None:
+def ls(store: StoreOption = None, *, as_json: JsonOption = False) -> None:
     """List keys: by the first digits of their hash, never themselves."""
     with closing(_open(store, read_only=True)) as opened:
         keys = opened.list_keys()
+    if as_json:
+        print_json({"keys": [_row(key) for key in keys]})
+        return
     table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
     for column in ("id", "scope", "project", "made", "label"):
         table.add_column(column, no_wrap=True)
@@ -68,6 +72,11 @@ def ls(store: StoreOption = None) -> None:
         row = (key.key_hash[:SHOWN_HASH_CHARS], key.scope, one_line(key.project, 40), made, one_line(key.label, 60))
         table.add_row(*map(Text, row))
     out().print(table)
+
+
+def _row(key: KeyRecord) -> dict[str, Any]:
+    shown = {"id": key.key_hash[:SHOWN_HASH_CHARS], "scope": key.scope, "project": key.project, "label": key.label}
+    return {**shown, "made": iso(key.created_ns)}
 
 
 @commands.command("revoke")

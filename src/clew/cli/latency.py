@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -11,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clew import config
-from clew.cli.out import errors, out
+from clew.cli.out import JsonOption, errors, out, print_json
 from clew.cli.source import open_source
-from clew.cli.text import cost, duration, json_text, one_line, when
+from clew.cli.text import cost, duration, one_line, when
 from clew.cli.traces import KeyOption, ProjectOption, StoreOption, UrlOption
 from clew.errors import BadFilter
 
@@ -37,7 +36,7 @@ def latency(
     quantiles: Annotated[str, typer.Option("--quantiles", help="More of them, such as 0.9,0.999.")] = "",
     step: Annotated[str, typer.Option("--step", help="Over time: minute, hour, day, or like 5m, 6h.")] = "",
     heat: Annotated[bool, typer.Option("--heat", help="As a heat map: how many took how long, over time.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the body of the API.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show latencies and usage from histograms over all traffic, at most 1 % off."""
     if heat and (by or quantiles):
@@ -50,7 +49,7 @@ def latency(
     with closing(open_source(store, url or config.URL.read(), key or config.API_KEY.read())) as source:
         body = source.latency(given, "heat" if heat else "steps" if step else "")
     if as_json:
-        sys.stdout.write(json_text(body) + "\n")
+        print_json(body)
     elif heat:
         _print_heat(body)
     else:

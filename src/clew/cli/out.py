@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
+
+from clew.cli.text import json_text
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 PIPE_CELLS = 200
 """A pipe has no width, and whoever reads it wants whole lines."""
@@ -20,3 +26,8 @@ def out() -> Console:
 def errors() -> Console:
     """Give a console on stderr, as it is now."""
     return Console(stderr=True, highlight=False)
+
+
+def print_json(body: Any) -> None:
+    """Print *body* as one JSON document on one line, without anything that steers a terminal."""
+    sys.stdout.write(json_text(body) + "\n")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from clew import config
-from clew.cli.out import errors, out
+from clew.cli.out import JsonOption, errors, out, print_json
 from clew.cli.text import one_line
 from clew.jobs.learn import LearnJob
 from clew.jobs.retention import Done, Round
@@ -27,15 +27,31 @@ def retention(
     *,
     store: Annotated[str | None, typer.Option("--store", help="The store; CLEW_STORE if not given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and drop nothing.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Drop what CLEW_RETENTION and its neighbours say, now, and give the space back."""
     policy = Policy.read()
     url = config.STORE.read() if store is None else store
     with closing(open_store(url, read_only=dry_run, text_search=config.TEXT_SEARCH.read())) as opened:
         if dry_run:
-            _tell_plan(plan(opened, policy, now_ns=time.time_ns()), policy)
+            _tell_plan(plan(opened, policy, now_ns=time.time_ns()), policy, as_json=as_json)
         else:
-            _tell(run(opened, policy, learns=config.LEARN.read()), opened)
+            _tell(run(opened, policy, learns=config.LEARN.read()), opened, as_json=as_json)
+
+
+def _plan_body(planned: list[Planned]) -> dict[str, Any]:
+    totals = {name: sum(getattr(each, name) for each in planned) for name in ("traces", "spans", "bytes", "waiting")}
+    return {"would_go": totals, "by_rule": [each._asdict() for each in planned]}
+
+
+def _done_body(done: Done, store: Store) -> dict[str, Any]:
+    return {
+        "expired": done.expired._asdict(),
+        "crowded_out": done.crowded_out._asdict(),
+        "waiting": done.waiting,
+        "histograms": done.metrics,
+        "used_bytes": store.used_bytes(),
+    }
 
 
 def run(store: Store, policy: Policy, *, learns: bool) -> Done:
@@ -68,7 +84,10 @@ def _both(one: Gone, other: Gone) -> Gone:
     return Gone(one.traces + other.traces, one.spans + other.spans)
 
 
-def _tell(done: Done, store: Store) -> None:
+def _tell(done: Done, store: Store, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_done_body(done, store))
+        return
     told = f"{done.expired.traces:,} traces ({done.expired.spans:,} spans) were too old"
     if done.crowded_out.traces:
         told += (
@@ -80,10 +99,20 @@ def _tell(done: Done, store: Store) -> None:
         errors().print(f"{done.waiting:,} traces stay until they are learned", style="yellow", markup=False)
 
 
-def _tell_plan(planned: list[Planned], policy: Policy) -> None:
+def _tell_plan(planned: list[Planned], policy: Policy, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_plan_body(planned))
+        return
     if not policy.drops_by_age and policy.most_bytes is None:
         errors().print("traces are kept for ever; set CLEW_RETENTION, such as 30d", markup=False)
         return
+    if planned:
+        out().print(_plan_table(planned))
+    traces, size = sum(each.traces for each in planned), sum(each.bytes for each in planned)
+    errors().print(f"{traces:,} traces would go, about {_size(size)}", markup=False)
+
+
+def _plan_table(planned: list[Planned]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
     for column in ("project", "rule"):
         table.add_column(column, no_wrap=True)
@@ -92,9 +121,7 @@ def _tell_plan(planned: list[Planned], policy: Policy) -> None:
     for each in planned:
         counts = (f"{each.traces:,}", f"{each.spans:,}", _size(each.bytes), f"{each.waiting:,}" if each.waiting else "")
         table.add_row(Text(one_line(each.project, 40)), Text(one_line(each.rule, 60)), *counts)
-    out().print(table)
-    traces, size = sum(each.traces for each in planned), sum(each.bytes for each in planned)
-    errors().print(f"{traces:,} traces would go, about {_size(size)}", markup=False)
+    return table
 
 
 def _size(count: float) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clew import config
-from clew.cli.out import errors, out
+from clew.cli.out import JsonOption, errors, out, print_json
 from clew.cli.source import Source, open_source
 from clew.cli.text import cost, duration, json_text, one_line, when
 from clew.cli.tree import FLAG_STYLES, STATUS_STYLES, print_trace
@@ -94,6 +94,7 @@ def ls(
     max_cost_usd: MaxCost = "",
     limit: Annotated[str, _filter("--limit", f"How many, 1 to {MAX_LIMIT}.")] = str(DEFAULT_LIMIT),
     cursor: Annotated[str, _filter("--cursor", "Go on after this, as the page before said.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """List traces, newest first."""
     params = _params(
@@ -102,6 +103,13 @@ def ls(
     )  # fmt: skip
     with closing(_source(store, url, key)) as source:
         page = source.traces([*params, ("limit", limit), ("cursor", cursor)])
+    if as_json:
+        print_json(page)
+    else:
+        _print_page(page)
+
+
+def _print_page(page: dict[str, Any]) -> None:
     if page["traces"]:
         console = out()
         console.print(_table(page["traces"], console.width))
@@ -123,10 +131,14 @@ def show(
     key: KeyOption = None,
     project: ProjectOption = "",
     payloads: Annotated[bool, typer.Option("--payloads", help="Also inputs, outputs and attributes.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show one trace as a tree."""
     with closing(_source(store, url, key)) as source:
         body = source.trace(project, trace_id)
+    if as_json:
+        print_json(body)
+        return
     link = f"{source.url}/#/traces/{body['trace']['trace_id']}" if source.url else None
     print_trace(out(), body, link, payloads=payloads)
 

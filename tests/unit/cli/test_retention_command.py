@@ -1,5 +1,6 @@
 """`clew retention` and `clew erase`, on a store."""
 
+import json
 import time
 from contextlib import closing
 
@@ -58,6 +59,23 @@ def test_a_dry_run_says_what_would_go_and_drops_nothing(url, capsys, monkeypatch
     ]
     assert "2 traces would go" in err
     assert len(kept(url)) == 3
+
+
+def test_what_went_and_what_would_go_can_be_read_by_a_program(url, capsys, monkeypatch):
+    """One document each, whose sums agree."""
+    monkeypatch.setenv("CLEW_RETENTION", "30d")
+    planned = json.loads(run(capsys, "retention", "--dry-run", "--json")[1])
+    done = json.loads(run(capsys, "retention", "--json")[1])
+    assert [planned["would_go"][name] for name in ("traces", "spans", "waiting")] == [2, 3, 2]
+    assert [(each["project"], each["rule"], each["traces"]) for each in planned["by_rule"]] == [("default", "all", 2)]
+    assert done["expired"] == {"traces": 2, "spans": 3}
+    assert done["used_bytes"] > 0
+
+
+def test_nothing_that_would_go_is_no_empty_table(url, capsys, monkeypatch):
+    """A line says it; headings without rows look broken."""
+    monkeypatch.setenv("CLEW_RETENTION", "1000d")
+    assert run(capsys, "retention", "--dry-run") == (0, "", "0 traces would go, about 0 B\n")
 
 
 def test_it_drops_now_what_is_too_old_once_it_is_learned(url, capsys, monkeypatch):
