@@ -105,15 +105,7 @@ def test_json_is_the_body_of_the_api(shared, traces, traced):
 
 
 @pytest.mark.parametrize(
-    "command",
-    [
-        ["ls"],
-        ["ls", "--json"],
-        ["show", "evil"],
-        ["show", "evil", "--payloads"],
-        ["show", "evil", "--json"],
-        ["export"],
-    ],
+    "command", ["ls", "ls --json", "show evil", "show evil --payloads", "show evil --json", "export"]
 )
 def test_nothing_in_a_trace_reaches_the_terminal_as_a_command(traces, traced, command):
     """Neither C0 nor C1 controls, whichever way it is printed."""
