@@ -19,6 +19,9 @@ from clew.errors import BadFilter
 SHADES = " ·░▒▓█"
 """Of a heat map: nothing, and then by the share of the fullest cell."""
 
+PICTURE_CELLS, MOST_CELLS = 56, 6
+"""A heat map of few columns draws them wider: to about so many characters, and at most so many each."""
+
 
 def latency(
     *,
@@ -26,7 +29,7 @@ def latency(
     url: UrlOption = None,
     key: KeyOption = None,
     project: ProjectOption = "",
-    days: Annotated[str, typer.Option("--days", help="How far back; 7 if not given.")] = "",
+    days: Annotated[str, typer.Option("--days", help="How far back; 7 if not given, or what has spans of them.")] = "",
     since: Annotated[str, typer.Option("--from", help="Started at or after: ISO 8601 or Unix seconds.")] = "",
     until: Annotated[str, typer.Option("--to", help="Started before; now if not given.")] = "",
     kind: Annotated[str, typer.Option("--kind", help="Only spans of this kind.")] = "",
@@ -45,6 +48,8 @@ def latency(
         "project": project, "lookback_days": days, "from": since, "to": until, "operation_type": kind, "name": name,
         "model": model, "group_by": by, "quantiles": quantiles, "step": step,
     }  # fmt: skip
+    if (heat or step) and not (days or since or until):
+        params["fit"] = "1"  # Who names no window wants to see something, and not six days of nothing.
     given = {parameter: value for parameter, value in params.items() if value}
     with closing(open_source(store, url or config.URL.read(), key or config.API_KEY.read())) as source:
         body = source.latency(given, "heat" if heat else "steps" if step else "")
@@ -64,10 +69,11 @@ def _print_rows(body: dict[str, Any], *, over_time: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
     chosen = list(rows[0][1]["quantiles_ms"])
+    names = [f"p{float(share) * 100:.10g}" for share in chosen]
     if over_time:
         table.add_column("from", no_wrap=True)
     table.add_column("operation", no_wrap=True)
-    for title in ("count", "errors", "p50", "p95", "p99", *chosen, "tokens in", "out", "cost"):
+    for title in ("count", "errors", "p50", "p95", "p99", *names, "tokens in", "out", "cost"):
         table.add_column(title, no_wrap=True, justify="right")
     for at, row in rows:
         table.add_row(*([when(at)] if over_time else []), _operation(row), *_figures(row, chosen))
@@ -97,13 +103,22 @@ def _print_heat(body: dict[str, Any]) -> None:
         return
     counts = {(column, row): count for column, row, count in body["cells"]}
     fullest = max(counts.values())
+    wide = max(1, min(MOST_CELLS, PICTURE_CELLS // len(body["steps"])))
     console = out()
     for row in reversed(range(len(body["rows"]))):
-        shades = "".join(_shade(counts.get((column, row), 0), fullest) for column in range(len(body["steps"])))
+        shades = "".join(wide * _shade(counts.get((column, row), 0), fullest) for column in range(len(body["steps"])))
         label = duration(body["rows"][row]["up_to_ms"])
         console.print(Text(f"{label:>12} │{shades}│"), no_wrap=True, soft_wrap=True)
     first, last = body["steps"][0]["from"], body["steps"][-1]["to"]
-    console.print(Text(f"{when(first)} to {when(last)}, {body['step_s']:,} s a column"))
+    console.print(Text(f"{when(first)} to {when(last)}, a column is {_length(body['step_s'])}"))
+
+
+def _length(step_s: int) -> str:
+    for unit_s, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if step_s % unit_s == 0:
+            count = step_s // unit_s
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return f"{step_s:,} s"
 
 
 def _shade(count: int, fullest: int) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from clew.errors import BadFilter
 from clew.model import Kind
@@ -19,21 +19,17 @@ from clew.query.filters import (
     text_of,
     time_of,
 )
+from clew.query.latency_steps import fitted, with_a_step
 from clew.query.rows import iso
 from clew.store.protocol import Latency, LatencyHeat, LatencyStep, MetricsReader
 
 DAY_NS = 86_400_000_000_000
 DEFAULT_LOOKBACK_DAYS = 7.0
 MAX_LOOKBACK_DAYS = 3_660
+T = TypeVar("T")
 GROUPS = ("kind", "name", "model")
 
 UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "minute": 60, "hour": 3_600, "day": 86_400}
-STEPS_S = (60, 300, 900, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600, 86_400, 7 * 86_400, 28 * 86_400)
-"""What is chosen from if no step is given."""
-
-USUAL_STEPS = 100
-"""At most so many then."""
-
 _OF: Mapping[str, str] = {
     "project": "The project to read; `default` if not given.",
     "operation_type": "Only spans of this kind, such as RETRIEVAL; every kind if not given.",
@@ -45,6 +41,7 @@ _OF: Mapping[str, str] = {
 }
 _STEP = {
     "step": "How long each step is: minute, hour, day, or like 5m, 6h, 7d; chosen by the window if not given.",
+    "fit": "1 shrinks the window to where it has spans; 0 if not given.",
 }
 _QUANTILES = {"quantiles": "More of them beside p50, p95 and p99, from 0 to 1 and with commas: 0.5,0.9,0.999."}
 
@@ -82,6 +79,8 @@ class LatencyQuery(NamedTuple):
     quantiles: tuple[float, ...] = ()
     step_s: int | None = None
     rows_per_doubling: int = 1
+    fit: bool = False
+    """Shrink the window to where it has spans."""
 
     def window(self, now_ns: int) -> tuple[int, int]:
         """Give its begin and end, Unix nanoseconds."""
@@ -90,13 +89,6 @@ class LatencyQuery(NamedTuple):
         if since_ns > until_ns:
             raise BadFilter("from", "it is after `to` or lies ahead, so the window ends before it begins")
         return since_ns, until_ns
-
-    def step(self, since_ns: int, until_ns: int) -> int:
-        """Give the length of a step in seconds: what was asked for, or what gives about `USUAL_STEPS`."""
-        if self.step_s is not None:
-            return self.step_s
-        length_s = (until_ns - since_ns) // 10**9
-        return next((step_s for step_s in STEPS_S if length_s <= step_s * USUAL_STEPS), STEPS_S[-1])
 
 
 def parse_latency_query(params: Params) -> LatencyQuery:
@@ -146,6 +138,7 @@ def _parse(params: Params, known: Mapping[str, str], *, group_by: tuple[str, ...
         quantiles=optional(given, "quantiles", _quantiles_of) or (),
         step_s=optional(given, "step", _step_of),
         rows_per_doubling=optional(given, "rows_per_doubling", _whole_of) or 1,
+        fit=optional(given, "fit", _switch_of) or False,
     )
 
 
@@ -167,19 +160,22 @@ def latency(store: MetricsReader, query: LatencyQuery, *, now_ns: int) -> dict[s
 
 def latency_steps(store: MetricsReader, query: LatencyQuery, *, now_ns: int) -> dict[str, Any]:
     """Give `{"from": iso, "to": iso, "step_s": n, "steps": [{"from", "to", "operations": [row, …]}, …]}`."""
-    since_ns, until_ns = query.window(now_ns)
-    step_s = query.step(since_ns, until_ns)
-    found = store.latency_steps(
-        query.project,
-        since_ns=since_ns,
-        until_ns=until_ns,
-        step_s=step_s,
-        kind=query.kind,
-        name=query.name,
-        model=query.model,
-        group_by=query.group_by,
-        quantiles=query.quantiles,
-    )
+    since_ns, until_ns = _window(store, query, now_ns)
+
+    def ask(step_s: int) -> list[LatencyStep]:
+        return store.latency_steps(
+            query.project,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            step_s=step_s,
+            kind=query.kind,
+            name=query.name,
+            model=query.model,
+            group_by=query.group_by,
+            quantiles=query.quantiles,
+        )
+
+    found, step_s = _in_steps(query, since_ns, until_ns, ask)
     return {"from": iso(since_ns), "to": iso(until_ns), "step_s": step_s, "steps": [_step_row(one) for one in found]}
 
 
@@ -189,9 +185,34 @@ def latency_heat(store: MetricsReader, query: LatencyQuery, *, now_ns: int) -> d
 
     A cell is `[step, row, count]`, by their places.
     """
+    since_ns, until_ns = _window(store, query, now_ns)
+    found, step_s = _in_steps(
+        query,
+        since_ns,
+        until_ns,
+        lambda step_s: _heat(store, query, since_ns, until_ns, step_s, query.rows_per_doubling),
+    )
+    return {"from": iso(since_ns), "to": iso(until_ns), "step_s": step_s, **_heat_body(found)}
+
+
+def _window(store: MetricsReader, query: LatencyQuery, now_ns: int) -> tuple[int, int]:
     since_ns, until_ns = query.window(now_ns)
-    step_s = query.step(since_ns, until_ns)
-    found = store.latency_heat(
+    if not query.fit:
+        return since_ns, until_ns
+    return fitted(since_ns, until_ns, lambda since, until, step_s: _heat(store, query, since, until, step_s, 1))
+
+
+def _in_steps(query: LatencyQuery, since_ns: int, until_ns: int, ask: Callable[[int], T]) -> tuple[T, int]:
+    """Ask with the step that was given, and otherwise with one that suits the window."""
+    if query.step_s is not None:
+        return ask(query.step_s), query.step_s
+    return with_a_step(since_ns, until_ns, ask)
+
+
+def _heat(  # noqa: PLR0917
+    store: MetricsReader, query: LatencyQuery, since_ns: int, until_ns: int, step_s: int, rows_per_doubling: int
+) -> LatencyHeat:
+    return store.latency_heat(
         query.project,
         since_ns=since_ns,
         until_ns=until_ns,
@@ -199,9 +220,8 @@ def latency_heat(store: MetricsReader, query: LatencyQuery, *, now_ns: int) -> d
         kind=query.kind,
         name=query.name,
         model=query.model,
-        rows_per_doubling=query.rows_per_doubling,
+        rows_per_doubling=rows_per_doubling,
     )
-    return {"from": iso(since_ns), "to": iso(until_ns), "step_s": step_s, **_heat_body(found)}
 
 
 def _days_of(name: str, value: str) -> float:
@@ -233,6 +253,10 @@ def _whole_of(name: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise BadFilter(name, f"{value[:60]!r} is not a whole number")
     return int(value)
+
+
+def _switch_of(name: str, value: str) -> bool:
+    return one_of(name, value, ("0", "1")) == "1"
 
 
 def _operation_row(one: Latency) -> dict[str, Any]:

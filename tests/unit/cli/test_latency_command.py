@@ -41,7 +41,7 @@ def test_latencies_are_a_row_for_each_operation(store_url, capsys):
     """With the quantiles that were asked for, and nothing of a name that steers a terminal."""
     printed = run(capsys, "--store", store_url, "--by", "kind,name,model", "--quantiles", "0.9").out
     assert "tool search" in printed
-    assert "0.9" in printed
+    assert "p90" in printed.splitlines()[0].split()
     assert "\x1b[2J" not in printed
     assert " 7" in printed
 
@@ -68,6 +68,19 @@ def test_a_heat_map_is_drawn_with_the_longest_on_top(store_url, capsys):
     assert len(lines) == 9
     assert "█" in lines[0] or "█" in lines[1]
     assert "ms │" in lines[0]
+
+
+def test_without_a_window_a_picture_is_of_the_time_that_has_spans(store_url, capsys):
+    """A week of which one minute has spans would be one thin line, and minutes of a week too many steps."""
+    heat = json.loads(run(capsys, "--store", store_url, "--heat", "--json").out)
+    rows = run(capsys, "--store", store_url, "--step", "minute", "--kind", "tool").out.splitlines()
+    week = json.loads(run(capsys, "--store", store_url, "--heat", "--days", "7", "--json").out)
+
+    assert len(heat["steps"]) == 1
+    assert heat["step_s"] == 60
+    assert sum(count for *_, count in heat["cells"]) == 101
+    assert len(rows) == 2
+    assert len(week["steps"]) in (56, 57)
 
 
 def test_a_window_of_nothing_is_said_to_be_empty(store_url, capsys):
