@@ -14,7 +14,7 @@ Params = Sequence[tuple[str, str]]
 class Asker(Protocol):
     """Answers with the JSON bodies of the admin API, from a server or straight from a store."""
 
-    def traces(self, params: Mapping[str, str]) -> dict[str, Any]:
+    def traces(self, params: Params) -> dict[str, Any]:
         """Give the body of `GET /api/v1/admin/traces/`."""
 
     def trace(self, project: str, trace_id: str) -> dict[str, Any]:

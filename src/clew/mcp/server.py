@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio.to_thread
 from mcp.server.fastmcp import Context, FastMCP
@@ -17,6 +17,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from clew.errors import ClewError
+from clew.mcp import search
 from clew.mcp.ask import Asker, Params
 from clew.mcp.envelope import MOST_CHARS, MOST_ITEMS, envelope
 
@@ -31,7 +32,6 @@ INSTRUCTIONS = (
 
 READ_ONLY = ToolAnnotations(readOnlyHint=True, destructiveHint=False, idempotentHint=True, openWorldHint=False)
 
-Flag = Literal["USER_NEGATIVE", "EMPTY", "LOW_CONFIDENCE", "NORMAL"]
 ToolName = Annotated[str, Field(max_length=20_000, description="A tool's name, or kind:name where several share it.")]
 Count = Annotated[int, Field(ge=1, le=50, description="How many to give.")]
 
@@ -91,28 +91,43 @@ class _Tools:
         self,
         context: Context[Any, Any, Any],
         *,
-        text: Annotated[str, Field(description="Every word must occur in names, errors, inputs or outputs.")] = "",
-        quality_flag: Flag | None = None,
-        status: Literal["unset", "ok", "error"] | None = None,
+        text: search.Words = "",
+        quality_flag: search.Flag | None = None,
+        status: search.Status | None = None,
+        since: search.Since = "",
+        until: search.Until = "",
         user_id: str = "",
         session_id: str = "",
-        min_latency_ms: Annotated[float | None, Field(ge=0)] = None,
+        kind: search.Kind = "",
+        model: search.Model = "",
+        name: search.Name = "",
+        tags: search.Tags = [],  # noqa: B006  (pydantic copies it, as it does those below)
+        attributes: search.Attributes = [],  # noqa: B006
+        scores: search.Scores = [],  # noqa: B006
+        min_latency_ms: search.AtLeast = None,
+        max_latency_ms: search.AtLeast = None,
+        min_tokens: search.TokenCount = None,
+        max_tokens: search.TokenCount = None,
+        min_cost_usd: search.AtLeast = None,
+        max_cost_usd: search.AtLeast = None,
         limit: Annotated[int, Field(ge=1, le=100)] = 10,
-        cursor: Annotated[str, Field(description="next_cursor of the page before.")] = "",
+        cursor: search.Cursor = "",
     ) -> dict[str, Any]:
-        """Find recorded requests, newest first: those that failed, were slow, empty, unsure or disliked."""
-        params = {
-            "project": self._project,
-            "text": text,
-            "quality_flag": quality_flag or "",
-            "status": status or "",
-            "user_id": user_id,
-            "session_id": session_id,
-            "min_latency_ms": "" if min_latency_ms is None else str(min_latency_ms),
-            "limit": str(limit),
+        """
+        Find recorded requests, newest first: those that failed, were slow, empty, unsure or disliked.
+
+        Also by what their spans carry: names, tags, attributes, scores, tokens, cost. If about.unfinished is
+        true, not all were looked through: go on with next_cursor before you say that there are no more.
+        """
+        plain = {
+            "project": self._project, "text": text, "quality_flag": quality_flag, "status": status, "from": since,
+            "to": until, "user_id": user_id, "session_id": session_id, "kind": kind, "model": model, "name": name,
+            "min_latency_ms": min_latency_ms, "max_latency_ms": max_latency_ms, "min_tokens": min_tokens,
+            "max_tokens": max_tokens, "min_cost_usd": min_cost_usd, "max_cost_usd": max_cost_usd, "limit": limit,
             "cursor": cursor,
-        }
-        return await self._answer(context, lambda asker: asker.traces(params), _page)
+        }  # fmt: skip
+        listed = {"tag": tags, "attr.": attributes, "score.": scores}
+        return await self._answer(context, lambda asker: asker.traces(search.params_of(plain, listed)), _page)
 
     async def get_trace(
         self,
@@ -128,9 +143,13 @@ class _Tools:
     async def latency(
         self,
         context: Context[Any, Any, Any],
+        *,
         operation_type: Annotated[str, Field(description="Only this kind of span, such as RETRIEVAL.")] = "",
         lookback_days: Annotated[float, Field(gt=0, le=3_660)] = 7.0,
         group_by: Annotated[str, Field(description="Any of kind, name and model, with commas.")] = "kind",
+        name: Annotated[str, Field(description="Only spans of exactly this name.")] = "",
+        model: Annotated[str, Field(description="Only spans of exactly this model.")] = "",
+        quantiles: Annotated[str, Field(description="More of them, from 0 to 1, with commas: 0.9,0.999.")] = "",
     ) -> dict[str, Any]:
         """Ask how long operations take: count, errors, p50, p95 and p99 in milliseconds, tokens and cost."""
         params = {
@@ -138,6 +157,9 @@ class _Tools:
             "operation_type": operation_type,
             "lookback_days": str(lookback_days),
             "group_by": group_by,
+            "name": name,
+            "model": model,
+            "quantiles": quantiles,
         }
         return await self._answer(context, lambda asker: asker.latency(params))
 
@@ -204,7 +226,7 @@ class _Tools:
 
 
 def _page(body: dict[str, Any]) -> dict[str, Any]:
-    return envelope(body["traces"], count=len(body["traces"]), next_cursor=body["next_cursor"])
+    return envelope(body["traces"], **search.facts_of(body))
 
 
 def _trace(body: dict[str, Any], *, max_chars: int) -> dict[str, Any]:
