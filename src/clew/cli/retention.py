@@ -14,10 +14,10 @@ from clew import config
 from clew.cli.out import JsonOption, errors, out, print_json
 from clew.cli.text import one_line
 from clew.jobs.learn import LearnJob
-from clew.jobs.retention import Done, Round
+from clew.jobs.retention import Done, Round, summed
 from clew.jobs.retention_plan import Planned, plan
 from clew.store import open_store
-from clew.store.protocol import Gone, Policy, Store
+from clew.store.protocol import Policy, Store
 
 MOST_ROUNDS = 10
 """A round measures the store once; what is too large after it goes in the next."""
@@ -50,6 +50,7 @@ def _done_body(done: Done, store: Store) -> dict[str, Any]:
         "crowded_out": done.crowded_out._asdict(),
         "waiting": done.waiting,
         "histograms": done.metrics,
+        "suggestions": done.suggestions,
         "used_bytes": store.used_bytes(),
     }
 
@@ -65,23 +66,10 @@ def run(store: Store, policy: Policy, *, learns: bool) -> Done:
         this = Round(store, policy, now_ns=time.time_ns(), learned_only=learns, spare=False)
         for _step in this.steps():
             pass
-        done = _sum(done, this.done)
+        done = summed(done, this.done)
         if not (this.done.expired.traces or this.done.crowded_out.traces):
             break
     return done
-
-
-def _sum(done: Done, more: Done) -> Done:
-    return Done(
-        _both(done.expired, more.expired),
-        _both(done.crowded_out, more.crowded_out),
-        more.waiting,
-        done.metrics + more.metrics,
-    )
-
-
-def _both(one: Gone, other: Gone) -> Gone:
-    return Gone(one.traces + other.traces, one.spans + other.spans)
 
 
 def _tell(done: Done, store: Store, *, as_json: bool) -> None:
@@ -93,7 +81,8 @@ def _tell(done: Done, store: Store, *, as_json: bool) -> None:
         told += (
             f", {done.crowded_out.traces:,} ({done.crowded_out.spans:,} spans) one too many for CLEW_RETENTION_BYTES"
         )
-    told += f"; {done.metrics:,} histograms went; {_size(store.used_bytes())} are in use"
+    told += f"; {done.metrics:,} histograms and {done.suggestions:,} suggestions went"
+    told += f"; {_size(store.used_bytes())} are in use"
     errors().print(told, markup=False, soft_wrap=True)
     if done.waiting:
         errors().print(f"{done.waiting:,} traces stay until they are learned", style="yellow", markup=False)

@@ -25,6 +25,8 @@ EVERY_S = 600.0
 STEP_METRICS = 2_000
 """Histograms that one step drops."""
 
+STEP_SUGGESTIONS = 2_000
+
 SPARE_SHARE = 20
 """Of what is in use, one part in so many is left free: what comes next would only ask for it again."""
 
@@ -40,6 +42,32 @@ class Done(NamedTuple):
     waiting: int = 0
     """Traces that are to be learned first."""
     metrics: int = 0
+    suggestions: int = 0
+    bytes: int = 0
+    """About: what went, by its share of the spans."""
+
+
+class Totals:
+    """What a `RetentionJob` did since it began, for whoever watches it. Written by its thread alone."""
+
+    def __init__(self) -> None:
+        self.done = Done()
+        """Summed up; what waits is of the last round."""
+        self.rounds = 0
+        self.failures = 0
+        """Rounds that broke off."""
+        self.last_round_ns: int | None = None
+        """When the last one ended, Unix nanoseconds."""
+
+    @property
+    def dropped_traces(self) -> int:
+        """All that went, for whatever cause."""
+        return self.done.expired.traces + self.done.crowded_out.traces
+
+    def add(self, done: Done, *, failed: bool, at_ns: int) -> None:
+        """Count a round."""
+        self.done = summed(self.done, done)
+        self.rounds, self.failures, self.last_round_ns = self.rounds + 1, self.failures + failed, at_ns
 
 
 class Round:
@@ -52,6 +80,7 @@ class Round:
         self._learned_only = learned_only
         self._spare = spare
         self.done = Done()
+        self._span_bytes: float | None = None
 
     def steps(self) -> Iterator[None]:
         """Do it, one step at each turn."""
@@ -60,6 +89,7 @@ class Round:
         if self._policy.most_bytes is not None:
             yield from self._by_size(self._policy.most_bytes)
         yield from self._metrics()
+        yield from self._suggestions()
         while self._store.give_back(spare_bytes=self._store.used_bytes() // SPARE_SHARE if self._spare else 0):
             yield
         if self._store.scrub():  # An erasure that was cut short.
@@ -93,10 +123,23 @@ class Round:
                 self.done = self.done._replace(metrics=self.done.metrics + dropped)
                 yield
 
+    def _suggestions(self) -> Iterator[None]:
+        """Those that are as old as traces may get without a rule."""
+        if self._policy.keep_ns is None:
+            return
+        before_ns = self._now_ns - self._policy.keep_ns
+        while dropped := self._store.drop_suggestions(before_ns=before_ns, limit=STEP_SUGGESTIONS):
+            self.done = self.done._replace(suggestions=self.done.suggestions + dropped)
+            yield
+
     def _drop(self, found: list[Expiring]) -> Gone:
         if self._learned_only:
             self.done = self.done._replace(waiting=self.done.waiting + sum(each.is_due for each in found))
-        return self._store.drop_expired(found, learned_only=self._learned_only)
+        if self._span_bytes is None:  # Before anything goes: afterwards there may be no span to measure by.
+            self._span_bytes = self._store.used_bytes() / max(1, int(self._store.stats()["spans"]))
+        gone = self._store.drop_expired(found, learned_only=self._learned_only)
+        self.done = self.done._replace(bytes=self.done.bytes + round(gone.spans * self._span_bytes))
+        return gone
 
 
 def spans_over(store: Store, most_bytes: int) -> int:
@@ -113,6 +156,18 @@ def first_of(found: list[Expiring], spans: int) -> list[Expiring]:
             return found[:at]
         spans -= each.spans
     return found
+
+
+def summed(have: Done, more: Done) -> Done:
+    """Add up what two rounds did; what waits is what the second left."""
+    return Done(
+        _sum(have.expired, more.expired),
+        _sum(have.crowded_out, more.crowded_out),
+        more.waiting,
+        have.metrics + more.metrics,
+        have.suggestions + more.suggestions,
+        have.bytes + more.bytes,
+    )
 
 
 def _sum(have: Gone, more: Gone) -> Gone:
@@ -140,8 +195,7 @@ class RetentionJob:
         self._closing = threading.Event()
         self._wait = wait or self._closing.wait
         self._pace = pace
-        self.dropped_traces = 0
-        """Since the start, for whoever watches the server."""
+        self.totals = Totals()
         self._thread = threading.Thread(target=self._run, name="clew-retention", daemon=True)
 
     def start(self) -> None:
@@ -159,17 +213,19 @@ class RetentionJob:
         """Run one round, resting between its steps; gives what it did, also if it broke off."""
         pace = self._pace or Pace()
         this = Round(self._store, self._policy, now_ns=self._now_ns(), learned_only=self._learns)
+        failed = True
         try:
             steps = this.steps()
             pace.begin()
             while not self._closing.is_set() and next(steps, self) is not self:
                 self._wait(pace.rest_s(more=True))
                 pace.begin()
+            failed = False
         except ClewError as error:
             _logger.warning("retention waits: %s", error)
         except Exception:
             _logger.exception("retention failed and will be tried again")
-        self.dropped_traces += this.done.expired.traces + this.done.crowded_out.traces
+        self.totals.add(this.done, failed=failed, at_ns=self._now_ns())
         return this.done
 
     def _run(self) -> None:

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from clew.jobs.retention import Totals
 from clew.server.sdk_drops import SdkDrops
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,8 +58,10 @@ class Meter:
         known = method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
         self.requests[known, route, status] += 1
 
-    def text(self, ingest: Mapping[str, float], graph: Mapping[str, int] | None = None) -> str:
-        """Give everything as text, with the batcher's `stats()` and what is kept of graphs."""
+    def text(
+        self, ingest: Mapping[str, float], graph: Mapping[str, int] | None = None, retention: Totals | None = None
+    ) -> str:
+        """Give everything as text, with the batcher's `stats()`, what is kept of graphs and what retention did."""
         lines = _head("clew_requests_total", "counter", "Requests answered, by method, route and status.")
         for (method, route, status), count in sorted(self.requests.items()):
             lines.append(f'clew_requests_total{{method="{method}",route="{route}",status="{status}"}} {count}')
@@ -80,6 +83,8 @@ class Meter:
         for part, count in (graph or {}).items():
             name = f"clew_graph_{part}"
             lines += [*_head(name, "gauge", f"The {part} of the graphs that are kept in memory."), f"{name} {count}"]
+        if retention is not None:
+            lines += _retention(retention)
         return "\n".join(lines) + "\n"
 
 
@@ -92,6 +97,29 @@ INGEST = (
     ("write_s", "clew_write_seconds_total", "counter", "Time spent writing to the store."),
 )
 """Key of the batcher's `stats()` -> name, type and help of a metric."""
+
+
+def _retention(totals: Totals) -> Iterable[str]:
+    done = totals.done
+    for part in ("traces", "spans"):
+        counts = {"age": getattr(done.expired, part), "size": getattr(done.crowded_out, part)}
+        yield from _counter(f"clew_retention_{part}_total", f"What retention dropped: {part}.", "cause", counts)
+    for name, value, help_text in (
+        ("bytes", done.bytes, "About how many bytes the dropped spans took."),
+        ("histograms", done.metrics, "Histograms that retention dropped."),
+        ("suggestions", done.suggestions, "Suggestions that retention dropped."),
+        ("rounds", totals.rounds, "Rounds of retention."),
+        ("failures", totals.failures, "Rounds of retention that broke off, to be tried again."),
+    ):
+        yield from (
+            *_head(f"clew_retention_{name}_total", "counter", help_text),
+            f"clew_retention_{name}_total {value}",
+        )
+    yield from _head("clew_retention_waiting_traces", "gauge", "Traces that wait to be learned before they go.")
+    yield f"clew_retention_waiting_traces {done.waiting}"
+    if totals.last_round_ns is not None:
+        name = "clew_retention_last_round_timestamp_seconds"
+        yield from (*_head(name, "gauge", "When the last round ended."), f"{name} {totals.last_round_ns / 1e9:.3f}")
 
 
 def _outcomes(ingest: Mapping[str, float]) -> dict[str, int]:

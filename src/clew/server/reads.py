@@ -66,7 +66,7 @@ async def stats(request: Request, _: Caller) -> Response:
             "store": await runtime.read(runtime.store.stats),
             "ingest": runtime.batcher.stats(),
             "events": runtime.live.stats(),
-            "expired_traces": runtime.retention.dropped_traces,
+            "expired_traces": runtime.retention.totals.dropped_traces,
             "sdk_dropped": dict(runtime.meter.sdk_drops.by_cause),
             "uptime_s": round(time.time() - runtime.started_at, 3),
         }
@@ -97,7 +97,9 @@ async def metrics(request: Request, _: Caller) -> Response:
     """The server's own figures, for Prometheus."""
     runtime = _runtime(request)
     sizes = runtime.graphs.sizes()
-    text = runtime.meter.text(runtime.batcher.stats(), {"nodes": sizes.nodes, "edges": sizes.edges})
+    text = runtime.meter.text(
+        runtime.batcher.stats(), {"nodes": sizes.nodes, "edges": sizes.edges}, runtime.retention.totals
+    )
     return Response(text, headers={"content-type": meter.CONTENT_TYPE})
 
 

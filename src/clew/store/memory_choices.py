@@ -87,6 +87,16 @@ class MemoryChoices:
             self._decided |= old
         return len(old)
 
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:
+        """Drop old ones that are closed; see `clew.store.protocol.Retention`."""
+        with self._open():
+            closed = ((record.at_ns, key) for key, record in self._suggestions.items() if key in self._decided)
+            old = sorted(each for each in closed if each[0] < before_ns)[:limit]
+            for _, key in old:
+                del self._suggestions[key]
+                self._decided.discard(key)
+        return len(old)
+
     def suggestion_records(self, project: str, question: str, since_ns: int) -> list[SuggestionRecord]:
         """Give what was suggested since then, oldest first, scored or not."""
         with self._open():

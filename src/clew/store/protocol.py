@@ -383,6 +383,13 @@ class Retention(Protocol):
         before it is answered in whole hours, or days.
         """
 
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:
+        """
+        Drop at most *limit* suggestions that were given before and are closed, oldest first; gives how many.
+
+        One whose outcome is still waited for stays. A store MAY keep them all, and give 0.
+        """
+
     def used_bytes(self) -> int:
         """Say what the store takes on the disk, less what is free in it."""
 

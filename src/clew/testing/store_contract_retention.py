@@ -224,6 +224,21 @@ class RetentionContract(OpensStore):
         assert _counts(store, {"since_ns": day_ns, "until_ns": day_ns + DAY_NS}) == [2]
         assert _counts(store, {"since_ns": day_ns, "until_ns": day_ns + 90 * MINUTE_NS}) == [2]
 
+    # Suggestions.
+
+    def test_closed_suggestions_go_oldest_first(self, store: Store) -> None:
+        """Those whose outcome is still waited for stay, and so does what is younger."""
+        for number in range(6):
+            store.log_suggestion(a_suggestion(number, project="default" if number % 2 else "other"))
+        store.close_suggestions(START_NS + 2)
+        store.score_suggestions([a_suggestion(number, scored=True) for number in (3, 5)])
+        assert store.drop_suggestions(before_ns=START_NS + 5, limit=1) == 1
+        assert _suggested(store) == {"s1", "s2", "s3", "s4", "s5"}
+        assert store.drop_suggestions(before_ns=START_NS + 5, limit=9) == 2
+        assert store.drop_suggestions(before_ns=START_NS + 5, limit=9) == 0
+        assert _suggested(store) == {"s2", "s4", "s5"}
+        assert store.open_suggestions("other", [a_trace_id(2), a_trace_id(4)]) != []
+
     # Erasure.
 
     @pytest.mark.parametrize(
@@ -323,3 +338,11 @@ def _exemplars(store: Store) -> set[str]:
     of_edges = [graph._edges.traces.of(row) for row in graph.rows()]
     of_variants = [episode.exemplars for episode in graph.episodes()]
     return {trace_id for exemplars in (*of_edges, *of_variants) for _, trace_id in exemplars}
+
+
+def _suggested(store: Store) -> set[str]:
+    return {
+        record.suggestion_id
+        for project in ("default", "other")
+        for record in store.suggestion_records(project, "suggest", 0)
+    }

@@ -12,6 +12,7 @@ from clew.jobs.retention_plan import plan
 from clew.store import open_store
 from clew.store.protocol import Policy, Whom
 from clew.testing.store_contract import DAY_NS, a_span, a_trace_id, put
+from clew.testing.store_contract_choices import a_suggestion
 from clew.testing.store_contract_graph import learn_all
 from clew.testing.store_contract_retention import DAYS_30, NOW_NS, aged, listed
 
@@ -60,6 +61,35 @@ def test_what_is_to_be_learned_waits_for_it(store):
     assert job_on(store, DAYS_30, learns=False).run_once().expired.traces == 2
 
 
+def test_suggestions_go_with_the_age_of_traces(store):
+    """Their log would grow for ever; those that nobody closed yet stay, and without an age all do."""
+    for number in range(3):
+        store.log_suggestion(a_suggestion(number, at_ns=NOW_NS - (29 + number) * DAY_NS))
+    store.score_suggestions([a_suggestion(number, scored=True) for number in (0, 2)])
+    assert job_on(store, Policy()).run_once().suggestions == 0
+    assert job_on(store, DAYS_30).run_once().suggestions == 1
+    assert [each.suggestion_id for each in store.suggestion_records("default", "suggest", 0)] == ["s1", "s0"]
+
+
+def test_a_job_tells_what_it_did_since_it_began(store, monkeypatch):
+    """Over its rounds, those included that broke off; bytes by the share of the spans."""
+    job = job_on(store, DAYS_30, learns=False)
+    monkeypatch.setattr(store, "used_bytes", lambda: 4_000)
+    for days in (40, 50):
+        put(store, aged(days, days), a_span(days, 1), aged(0, 1), aged(1, 1))
+        job.run_once()
+    assert job.totals.done.expired == (2, 4)
+    assert job.totals.done.bytes == 4_000
+    assert (job.totals.rounds, job.totals.failures, job.totals.last_round_ns) == (2, 0, NOW_NS)
+
+    def fail(*_, **__):
+        raise StoreBusy("somebody writes")
+
+    monkeypatch.setattr(store, "expired", fail)
+    job.run_once()
+    assert (job.totals.rounds, job.totals.failures, job.totals.dropped_traces) == (3, 1, 2)
+
+
 def test_the_job_rests_after_each_step(store, monkeypatch):
     """So that writes go on between them."""
     monkeypatch.setattr(retention, "STEP_TRACES", 2)
@@ -91,7 +121,7 @@ def test_a_store_that_is_busy_is_asked_again_later(store, monkeypatch, caplog):
         assert job.run_once().expired.traces == 0
     assert "somebody writes" in caplog.text
     assert job.run_once().expired.traces == 1
-    assert job.dropped_traces == 1
+    assert job.totals.dropped_traces == 1
 
 
 def test_a_store_that_is_too_large_loses_what_came_first(file):

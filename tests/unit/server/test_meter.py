@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from clew.jobs.retention import Done, Totals
 from clew.server.meter import Histogram, Meter
+from clew.store.protocol import Gone
 
 LINE = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"\n]*"(,\w+="[^"\n]*")*\})? \S+)')
 
@@ -23,6 +25,30 @@ def test_every_line_is_one_that_prometheus_reads():
     assert 'clew_requests_total{method="POST",route="/api/v1/spans",status="200"} 1' in text
     assert 'clew_spans_total{outcome="stored"} 3' in text
     assert "clew_queue_bytes 7" in text
+
+
+def test_what_retention_did_is_told():
+    """By cause; who wonders where traces went, or why the disk is full, sees it where the rest is seen."""
+    totals = Totals()
+    assert "last_round" not in Meter().text({}, None, totals)
+    totals.add(Done(Gone(3, 9), Gone(1, 2), waiting=7, suggestions=5, bytes=800), failed=False, at_ns=1_500_000_000)
+    totals.add(Done(waiting=6), failed=True, at_ns=2_500_000_000)
+
+    text = Meter().text({}, None, totals)
+
+    assert all(LINE.fullmatch(line) for line in text.splitlines())
+    for line in (
+        'traces_total{cause="age"} 3',
+        'traces_total{cause="size"} 1',
+        'spans_total{cause="age"} 9',
+        "bytes_total 800",
+        "suggestions_total 5",
+        "waiting_traces 6",
+        "rounds_total 2",
+        "failures_total 1",
+        "last_round_timestamp_seconds 2.500",
+    ):
+        assert f"clew_retention_{line}\n" in text
 
 
 def test_a_client_cannot_make_series_without_end():

@@ -6,6 +6,7 @@ import pytest
 from clew.model import Flag
 from clew.store import open_store
 from clew.store.protocol import TraceFilter
+from clew.store.sqlite.graph_store import QUERIES
 from clew.store.sqlite.newest import Query
 
 
@@ -52,3 +53,11 @@ def plan_of(path, statement, values):
     rows = connection.execute("EXPLAIN QUERY PLAN " + statement, values | {"limit": 51}).fetchall()
     connection.close()
     return "\n".join(row[3] for row in rows)
+
+
+def test_old_suggestions_are_found_by_an_index(path):
+    """A round of retention asks for them every ten minutes, and mostly there are none."""
+    plan = plan_of(path, QUERIES["drop_closed_suggestions"], {"before_ns": 9, "limit": 9})
+    assert "graph_suggestions_closed_by_time" in plan
+    assert "SCAN graph_suggestions" not in plan
+    assert "TEMP B-TREE" not in plan

@@ -52,6 +52,10 @@ class ClickhouseExpiry(ClickhouseGraph):
         """Drop nothing: there are no histograms beside the traces, and minutes go with their days."""
         return 0
 
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:  # noqa: ARG002
+        """Drop none: taking single rows out rewrites whole parts, and suggestions are few."""
+        return 0
+
     def give_back(self, *, spare_bytes: int = 0) -> bool:  # noqa: ARG002
         """Do nothing: ClickHouse gives free space back by itself."""
         return False

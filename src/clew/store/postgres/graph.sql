@@ -266,6 +266,12 @@ SELECT EXISTS (SELECT 1 FROM graph_suggestions WHERE state = 0 AND at_ns < %(bef
 -- name: close_suggestions
 UPDATE graph_suggestions SET state = 2 WHERE state = 0 AND at_ns < %(before_ns)s;
 
+-- name: drop_closed_suggestions
+-- Oldest first, a few at a time, so that no transaction is long. What another server drops just now is left to it.
+DELETE FROM graph_suggestions
+ WHERE ctid = ANY (ARRAY(SELECT ctid FROM graph_suggestions
+                          WHERE state > 0 AND at_ns < %(before_ns)s ORDER BY at_ns LIMIT %(limit)s FOR UPDATE SKIP LOCKED));
+
 -- name: suggestion_records
 SELECT {suggestion}
   FROM graph_suggestions AS s

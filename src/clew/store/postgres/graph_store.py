@@ -234,6 +234,13 @@ class PostgresGraph(PostgresDatabase):
                 return 0
         return self._transact(lambda connection: Statements(connection, QUERIES).run("close_suggestions", **values))
 
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:
+        """Drop old ones that are closed; see `clew.store.protocol.Retention`."""
+        values = {"before_ns": int64(before_ns), "limit": limit}
+        return self._transact(
+            lambda connection: Statements(connection, QUERIES).run("drop_closed_suggestions", **values)
+        )
+
     def suggestion_records(self, project: str, question: str, since_ns: int) -> list[SuggestionRecord]:
         """Give what was suggested since then, oldest first, scored or not."""
         asked = {"question": findable(question), "since_ns": int64(since_ns)}

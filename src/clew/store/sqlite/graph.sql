@@ -263,6 +263,12 @@ SELECT count(*) FROM graph_suggestions INDEXED BY graph_suggestions_open_by_time
 -- name: close_suggestions
 UPDATE graph_suggestions INDEXED BY graph_suggestions_open_by_time SET state = 2 WHERE state = 0 AND at_ns < :before_ns;
 
+-- name: drop_closed_suggestions
+-- Oldest first, a few at a time, so that no transaction is long.
+DELETE FROM graph_suggestions
+ WHERE rowid IN (SELECT rowid FROM graph_suggestions INDEXED BY graph_suggestions_closed_by_time
+                  WHERE state > 0 AND at_ns < :before_ns ORDER BY at_ns LIMIT :limit);
+
 -- name: suggestion_records
 SELECT json_group_array(json_array(suggestion_id, question, arm, arm_version, trace_id, parent_span_id, at_ns,
                                    json(ranked), json(probabilities), json(outcome), rank, state))

@@ -233,6 +233,16 @@ class SqliteGraph(SqliteFile):
 
         return self._transact(close)
 
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:
+        """Drop old ones that are closed; see `clew.store.protocol.Retention`."""
+
+        def drop(connection: apsw.Connection) -> int:
+            values = {"before_ns": int64(before_ns), "limit": limit}
+            Statements(connection, QUERIES).run("drop_closed_suggestions", **values)
+            return connection.changes()
+
+        return self._transact(drop)
+
     def suggestion_records(self, project: str, question: str, since_ns: int) -> list[SuggestionRecord]:
         """Give what was suggested since then, oldest first, scored or not."""
         answer = self._answer(project, "suggestion_records", question=question, since_ns=int64(since_ns))

@@ -334,6 +334,7 @@ CREATE TABLE graph_suggestions (
 CREATE INDEX graph_suggestions_by_question ON graph_suggestions (project_id, question, at_ns);
 CREATE INDEX graph_suggestions_open ON graph_suggestions (project_id, trace_id) WHERE state = 0;
 CREATE INDEX graph_suggestions_open_by_time ON graph_suggestions (at_ns) WHERE state = 0;
+CREATE INDEX graph_suggestions_closed_by_time ON graph_suggestions (at_ns) WHERE state > 0;
 
 -- Deltas of SDKs that were applied, for some days.
 CREATE TABLE graph_deltas (
