@@ -74,3 +74,64 @@ def test_the_heat_map_says_in_words_what_it_shows(page: Page, server: Server):
     expect(heat.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"\d+ spans by duration over time"))
     titles = heat.locator("rect title").all_text_contents()
     assert any(re.search(r"\d\d\.\d ms to \d\d\.\d ms: \d+ spans$", title) for title in titles)
+
+
+def test_the_heat_map_is_of_the_time_that_has_spans(page: Page, server: Server):
+    """A week in which one minute has spans would be one thin line at the edge."""
+    server.send(_trace("now").body())
+    page.goto(server.login_link("/latency?kind=tool&days=7"))
+    cells = page.locator("figure.heat rect")
+    expect(cells.first).to_be_visible()
+    widths = {float((cell.get_attribute("width") or "0").rstrip("%")) for cell in cells.all()}
+    assert min(widths) > 10, widths
+
+
+def test_percentiles_that_somebody_chose_are_columns_and_marks(page: Page, server: Server, watch: Watch):
+    """They stay in the address; what is none is said to be so."""
+    server.send(_trace("tails").body())
+    page.goto(server.login_link("/latency?kind=tool"))
+    page.get_by_label("More percentiles").fill("p90, 0.25 99.9")
+    page.get_by_label("More percentiles").press("Enter")
+    heads = page.locator("table.latency thead button")
+    expect(heads.filter(has_text=re.compile(r"^p(25|90|99[.]9)$"))).to_have_text(["p25", "p90", "p99.9"])
+    expect(page.locator("svg.quantiles .chosen")).to_have_count(3)
+    expect(page.locator("svg.quantiles").first).to_have_attribute("aria-label", re.compile(r"p99\.9 50[.0-9]* ms"))
+    heads.filter(has_text="p99.9").click()
+    expect(page.locator("table.latency [aria-sort=descending]")).to_have_text(re.compile("p99.9"))
+    page.reload()
+    expect(page.locator("svg.quantiles .chosen")).to_have_count(3)
+
+    watch.expected = ["status of 400"]
+    page.get_by_label("More percentiles").fill("most")
+    page.get_by_label("More percentiles").press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="quantiles")).to_be_visible()
+
+
+def test_traces_are_found_by_tokens_and_cost(page: Page, server: Server):
+    """As the command line does it."""
+    cheap, dear = _trace("prices"), _trace("prices")
+    for made, usage in ((cheap, (10, 0.001)), (dear, (900, 0.5))):
+        says = {"input_tokens": usage[0], "cost_usd": usage[1]}
+        made.span("chat", "generation", made.spans[0]["span_id"], 100, 200, attributes={"model": "m", **says})
+        server.send(made.body())
+    page.goto(server.login_link("/traces?user_id=prices"))
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.get_by_label("Tokens", exact=True).fill("500")
+    page.get_by_label("Tokens", exact=True).press("Enter")
+    expect(page.locator(f"tr[data-trace='{dear.trace_id}']")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.goto(f"{server.url}/#/traces?user_id=prices&max_cost_usd=0.01")
+    expect(page.locator(f"tr[data-trace='{cheap.trace_id}']")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_nothing_is_cut_off_on_a_telephone(page: Page, server: Server):
+    """Somebody looks from the train; the way out is seen, too."""
+    server.send(_trace("first").body())
+    server.ask("/api/v1/spans?project=a-project-with-a-long-name", _trace("second").body())
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(server.login_link("/latency"))
+    expect(page.get_by_label("Project")).to_be_visible()
+    box = page.get_by_role("button", name="Log out").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390, box

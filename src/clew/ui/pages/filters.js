@@ -15,7 +15,7 @@ const RANGES = [
   ["30d", "last 30 days", 30 * 86_400],
 ];
 
-const NAMES = ["text", "range", "from", "to", "quality_flag", "status", "kind", "model", "name", "where", "user_id", "session_id", "min_latency_ms", "max_latency_ms"];
+const NAMES = ["text", "range", "from", "to", "quality_flag", "status", "kind", "model", "name", "where", "user_id", "session_id", "min_latency_ms", "max_latency_ms", "min_tokens", "max_tokens", "min_cost_usd", "max_cost_usd"];
 
 /** The API's query for what the address says. */
 export function toQuery(said, nowMs) {
@@ -78,6 +78,7 @@ export function filterForm(changed) {
 function makeInputs() {
   const text = (name, props = {}) => h("input", {type: "text", id: `f-${name}`, name, autocomplete: "off", spellcheck: "false", ...props});
   const choice = (name, options) => h("select", {id: `f-${name}`, name}, options.map(([value, words]) => h("option", {value}, words)));
+  const bound = (name, placeholder) => text(name, {inputmode: "decimal", placeholder});
   const named = (values) => [["", "any"], ...values.map((value) => [value, value])];
   return {
     text: text("text", {type: "search", placeholder: "in questions, answers, names…"}),
@@ -93,8 +94,12 @@ function makeInputs() {
     where: text("where", {placeholder: "tier=gold, top_k>=5, score.rating<=2, tag=beta", title: "Attributes, scores and tags, with commas between; name=value, name>=5, name<=5, name!=value, or a name alone"}),
     user_id: text("user_id", {placeholder: "any"}),
     session_id: text("session_id", {placeholder: "any"}),
-    min_latency_ms: text("min_latency_ms", {inputmode: "decimal", placeholder: "min"}),
-    max_latency_ms: text("max_latency_ms", {inputmode: "decimal", placeholder: "max"}),
+    min_latency_ms: bound("min_latency_ms", "min"),
+    max_latency_ms: bound("max_latency_ms", "max"),
+    min_tokens: bound("min_tokens", "min"),
+    max_tokens: bound("max_tokens", "max"),
+    min_cost_usd: bound("min_cost_usd", "min"),
+    max_cost_usd: bound("max_cost_usd", "max"),
   };
 }
 
@@ -110,8 +115,15 @@ function layout(inputs) {
     field("user_id", "User", inputs.user_id),
     field("session_id", "Session", inputs.session_id),
     field("where", "Attributes", inputs.where, "wide"),
-    h("div", {class: "field-box pair"}, h("label", {for: "f-min_latency_ms"}, "Duration, ms"), h("div", null, inputs.min_latency_ms, h("span", {"aria-hidden": "true"}, "–"), labelled(inputs.max_latency_ms, "Longest duration, ms"))),
+    pair(inputs, "latency_ms", "Duration, ms"),
+    pair(inputs, "tokens", "Tokens"),
+    pair(inputs, "cost_usd", "Cost, $"),
   ];
+}
+
+function pair(inputs, of, words) {
+  const [least, most] = [inputs[`min_${of}`], inputs[`max_${of}`]];
+  return h("div", {class: "field-box pair"}, h("label", {for: least.id}, words), h("div", null, least, h("span", {"aria-hidden": "true"}, "–"), labelled(most, `${words}, at most`)));
 }
 
 function labelled(input, words) {
