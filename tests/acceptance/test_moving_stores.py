@@ -131,6 +131,8 @@ def test_an_import_of_damaged_parts_says_which_and_fails(source, tmp_path):
         (("export", "{}/out", "--store", "sqlite:///{}/missing.db"), 1, "it is not there"),
         (("export", "{}/out", "--store", "{source}", "--project", "nope"), 2, "no project 'nope'"),
         (("export", "{}/out", "--store", "{source}", "--since", "soon"), 2, "ISO 8601"),
+        (("export", "{}/out", "--store", "http://127.0.0.1:4319"), 2, "with the --store that `clew serve` has"),
+        (("export", "http://127.0.0.1:4319"), 2, "is no folder or file"),
         (("import", "{}/nothing.clew", "--store", "memory:"), 1, "holds no export"),
         (("backup", "{}/copy.db", "--store", "postgresql://me:secret@db/clew"), 2, "pg_dump"),
         (("backup", "{}/copy.db", "--store", "memory:"), 2, "clew export"),

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -38,6 +39,7 @@ def export(
     from clew.move.manifest import begun
 
     url = config.STORE.read() if store is None else store
+    _refuse_servers(place, url)
     window = _time("--since", since), _time("--until", until)
     began = time.monotonic()
     with closing(open_store(url, read_only=url != "memory:")) as opened:
@@ -47,6 +49,21 @@ def export(
             manifest = Exporter(opened, box_at(place), place=place, tell=progress.reach).run(wanted)
         knows_more = hasattr(opened, "snapshot")
     _tell(place, manifest, time.monotonic() - began, knows_more=knows_more)
+
+
+def _refuse_servers(place: str, store: str) -> None:
+    """An export is of a store, into a file; whoever names a server learns how to come by one."""
+    if "://" in place:
+        raise ConfigError("PLACE", f"{one_line(shown(place), 80)!r} is no folder or file; {_USAGE}")
+    if urlsplit(store).scheme in {"http", "https"}:
+        raise ConfigError("--store", f"{one_line(shown(store), 80)!r} is a server; {_READS_STORES}")
+
+
+_USAGE = "`clew export PLACE --store STORE` writes an export, and `clew import PLACE` reads it back"
+_READS_STORES = (
+    "an export is read from the store itself: run this where that can be reached, with the --store that `clew serve`"
+    " has; the server may go on. Over HTTP, `clew traces export --url` gives traces as JSON lines"
+)
 
 
 def _time(option: str, text: str) -> int | None:
