@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import apsw
 import pytest
+from conftest import ADMIN_KEY, Running
 
 from clew.graph import Graph
 from clew.model.tally import count
@@ -68,6 +70,34 @@ def all_of(url):
     found = answers(store, "default")
     store.close()
     return found
+
+
+def test_an_export_through_a_server_is_that_of_its_store(source, tmp_path):
+    """To the letter, in pages, and killed in the middle as well; with an admin key only."""
+    store = open_store(source)
+    tags = {"at": START_NS, "big": 2**53 + 1, "share": 0.1 + 0.2, "raw": "\u0000 \U0001f600"}
+    put(store, a_span(200, name="odd", attributes=tags, inputs=[None, tags], start_ns=START_NS + 123_456_789))
+    store.add_arm("default", "next", "plain", {"heat": 1.0}, "", START_NS)
+    store.save_template("default", "trip", "name: trip\ntools:\n  - name: search\n  - name: book\n    after: [search]\n", Graph(), START_NS)
+    store.close()
+    given = ("export", tmp_path / "folder", "--url")
+    server = Running(source)
+    try:
+        assert clew(*given, server.url, "--key", "wrong").returncode == 1
+        killed = clew(*given, server.url, "--key", ADMIN_KEY, dies=DEATHS["after the third part"])
+        assert killed.returncode == -signal.SIGKILL
+        again = clew(*given, server.url, CLEW_API_KEY=ADMIN_KEY)
+        assert again.returncode == 0, again.stderr
+    finally:
+        server.stop()
+    target = f"sqlite:///{tmp_path}/target.db"
+    taken = clew("import", tmp_path / "folder", "--store", target)
+    assert "41 traces, 161 spans, 40 scores: as the manifest says" in taken.stderr
+    assert all_of(target) == all_of(source)
+    with closing(open_store(target)) as copied, closing(open_store(source)) as original:
+        assert copied.trace("default", a_trace_id(200)) == original.trace("default", a_trace_id(200))
+        assert copied.arms("default", None) == original.arms("default", None)
+        assert copied.templates("default") == original.templates("default")
 
 
 DEATHS = {
@@ -131,7 +161,9 @@ def test_an_import_of_damaged_parts_says_which_and_fails(source, tmp_path):
         (("export", "{}/out", "--store", "sqlite:///{}/missing.db"), 1, "it is not there"),
         (("export", "{}/out", "--store", "{source}", "--project", "nope"), 2, "no project 'nope'"),
         (("export", "{}/out", "--store", "{source}", "--since", "soon"), 2, "ISO 8601"),
-        (("export", "{}/out", "--store", "http://127.0.0.1:4319"), 2, "with the --store that `clew serve` has"),
+        (("export", "{}/out", "--url", "http://127.0.0.1:9"), 1, "nobody answers"),
+        (("export", "{}/out", "--url", "http://127.0.0.1:9", "--keys"), 2, "gives no API keys away"),
+        (("export", "{}/out", "--url", "sqlite:///x.db"), 2, "a store is a --store"),
         (("export", "http://127.0.0.1:4319"), 2, "is no folder or file"),
         (("import", "{}/nothing.clew", "--store", "memory:"), 1, "holds no export"),
         (("backup", "{}/copy.db", "--store", "postgresql://me:secret@db/clew"), 2, "pg_dump"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
 
 from clew import config
 from clew.cli.moved import bar, figures, size
+from clew.cli.server_store import ServerStore
+from clew.cli.source import HttpSource
 from clew.cli.text import one_line
 from clew.errors import BadFilter, ConfigError
 from clew.query.filters import text_of, time_of
@@ -30,6 +32,10 @@ def export(
     project: Annotated[str, typer.Option("--project", help="Only this project; all of them if not given.")] = "",
     since: Annotated[str, typer.Option("--since", help="Only traces that started at or after.")] = "",
     until: Annotated[str, typer.Option("--until", help="Only traces that started before.")] = "",
+    url: Annotated[str | None, typer.Option("--url", help="Read through this server instead of a store.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="An admin key, with --url; CLEW_API_KEY if not given.")
+    ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Also API keys (their hashes).")] = False,
 ) -> None:
     """Write what a store holds to a folder or file; after a kill, the same command goes on."""
@@ -38,32 +44,37 @@ def export(
     from clew.move.exporting import Exporter, projects_of
     from clew.move.manifest import begun
 
-    url = config.STORE.read() if store is None else store
-    _refuse_servers(place, url)
+    opened, source = _opened(place, store, url, key, keys=keys)
     window = _time("--since", since), _time("--until", until)
     began = time.monotonic()
-    with closing(open_store(url, read_only=url != "memory:")) as opened:
+    with closing(opened):
         projects = projects_of(opened, text_of("--project", project) or "")
-        wanted = begun(version=version("clew"), source=shown(url), projects=projects, window=window, keys=keys)
-        with bar(one_line(shown(url), 60), "spans", _spans(opened, projects, window)) as progress:
+        wanted = begun(version=version("clew"), source=source, projects=projects, window=window, keys=keys)
+        with bar(one_line(source, 60), "spans", _spans(opened, projects, window)) as progress:
             manifest = Exporter(opened, box_at(place), place=place, tell=progress.reach).run(wanted)
         knows_more = hasattr(opened, "snapshot")
     _tell(place, manifest, time.monotonic() - began, knows_more=knows_more)
 
 
-def _refuse_servers(place: str, store: str) -> None:
-    """An export is of a store, into a file; whoever names a server learns how to come by one."""
+def _opened(place: str, store: str | None, url: str | None, key: str | None, *, keys: bool) -> tuple[Store, str]:
+    """Open the store, or the server that --url names, or a --store that is none; and give its name to show."""
     if "://" in place:
         raise ConfigError("PLACE", f"{one_line(shown(place), 80)!r} is no folder or file; {_USAGE}")
-    if urlsplit(store).scheme in {"http", "https"}:
-        raise ConfigError("--store", f"{one_line(shown(store), 80)!r} is a server; {_READS_STORES}")
+    named = store if store is not None else url if url is not None else config.STORE.read()
+    if urlsplit(named).scheme not in {"http", "https"}:
+        if url is not None and store is None:
+            raise ConfigError(
+                "--url", f"{one_line(shown(named), 80)!r} is not http(s)://host:port; a store is a --store"
+            )
+        return open_store(named, read_only=named != "memory:"), shown(named)
+    if keys:
+        raise ConfigError("--keys", "a server gives no API keys away; export from the --store that it has")
+    server = ServerStore(HttpSource(named, config.API_KEY.read() if key is None else key))
+    # It answers all that an export asks.
+    return cast("Store", server), shown(named)
 
 
 _USAGE = "`clew export PLACE --store STORE` writes an export, and `clew import PLACE` reads it back"
-_READS_STORES = (
-    "an export is read from the store itself: run this where that can be reached, with the --store that `clew serve`"
-    " has; the server may go on. Over HTTP, `clew traces export --url` gives traces as JSON lines"
-)
 
 
 def _time(option: str, text: str) -> int | None:
@@ -77,6 +88,8 @@ def _time(option: str, text: str) -> int | None:
 
 def _spans(store: Store, projects: list[str], window: tuple[int | None, int | None]) -> int | None:
     """How many spans there will be, if that can be said at once."""
+    if isinstance(store, ServerStore) and window == (None, None):
+        return store.span_count(projects)
     if window != (None, None) or not hasattr(store, "snapshot"):
         return None
     with store.snapshot() as snapshot:

@@ -215,7 +215,7 @@ class HttpSource:
 
     def graph_export(self, params: Params) -> str:
         """Ask for the graph as text."""
-        return self._succeed("GET", f"{GRAPH}/export?{urlencode(params)}").decode("utf-8", "replace")
+        return self.succeed("GET", f"{GRAPH}/export?{urlencode(params)}").decode("utf-8", "replace")
 
     def save_template(self, project: str, text: str, name: str) -> str:
         """Declare a workflow."""
@@ -241,7 +241,7 @@ class HttpSource:
     ) -> dict[str, Any]:
         if project:
             path += f"{'&' if '?' in path else '?'}project={quote(project, safe='')}"
-        changed: dict[str, Any] = msgspec.json.decode(self._succeed(method, path, body, content_type if body else ""))
+        changed: dict[str, Any] = msgspec.json.decode(self.succeed(method, path, body, content_type if body else ""))
         return changed
 
     def close(self) -> None:
@@ -254,10 +254,16 @@ class HttpSource:
         Raises:
             ServerUnreachable, ServerRefused, BadFilter, NoSuchTrace: each says what to do.
         """
-        body: dict[str, Any] = msgspec.json.decode(self._succeed("GET", path))
+        body: dict[str, Any] = msgspec.json.decode(self.succeed("GET", path))
         return body
 
-    def _succeed(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> bytes:
+    def succeed(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> bytes:
+        """
+        Give the body of an answer that is a success.
+
+        Raises:
+            ServerUnreachable, ServerRefused, BadFilter, NoSuchTrace: each says what to do.
+        """
         answer = self.send(method, path, body, content_type)
         if answer.status < 400:
             return answer.body

@@ -25,7 +25,7 @@ from clew.query.filters import TRACE_PARAMS
 from clew.query.graph_asking import QUESTIONS
 from clew.query.graph_params import EXPORT_PARAMS, REPEATED
 from clew.query.latency import HEAT_PARAMS, LATENCY_PARAMS, STEPS_PARAMS
-from clew.server import erasing, events, graph, login, reads, writes
+from clew.server import erasing, events, exporting, graph, login, reads, writes
 from clew.server.auth import Caller, Policy
 from clew.server.guard import Guard
 from clew.server.page import Page
@@ -73,6 +73,8 @@ def table(page: Page) -> tuple[Row, ...]:
         Row("GET", "/api/v1/admin/traces/{trace_id}", reads.trace, Policy.READ, PROJECT),
         Row("DELETE", "/api/v1/admin/traces/", erasing.erase, Policy.ADMIN, erasing.ERASE_PARAMS),
         Row("DELETE", "/api/v1/admin/traces/{trace_id}", erasing.erase_one, Policy.ADMIN, erasing.ERASE_ONE_PARAMS),
+        Row("GET", "/api/v1/admin/export/projects", exporting.projects, Policy.ADMIN, {}),
+        Row("GET", "/api/v1/admin/export/traces", exporting.traces, Policy.ADMIN, exporting.WHOLE_PARAMS),
         Row("GET", "/api/v1/admin/projects", reads.projects, Policy.READ, {}),
         Row("GET", "/api/v1/admin/stats", reads.stats, Policy.ADMIN, {}),
         Row("GET", "/api/v1/events", events.watch, Policy.READ),
