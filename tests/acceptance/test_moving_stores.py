@@ -78,7 +78,7 @@ def test_an_export_through_a_server_is_that_of_its_store(source, tmp_path):
     tags = {"at": START_NS, "big": 2**53 + 1, "share": 0.1 + 0.2, "raw": "\u0000 \U0001f600"}
     put(store, a_span(200, name="odd", attributes=tags, inputs=[None, tags], start_ns=START_NS + 123_456_789))
     store.add_arm("default", "next", "plain", {"heat": 1.0}, "", START_NS)
-    store.save_template("default", "trip", "name: trip\ntools:\n  - name: search\n  - name: book\n    after: [search]\n", Graph(), START_NS)
+    store.save_template("default", "trip", "name: trip\ntools:\n  book: [search]\n", Graph(), START_NS)
     store.close()
     given = ("export", tmp_path / "folder", "--url")
     server = Running(source)
