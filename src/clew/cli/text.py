@@ -7,6 +7,7 @@ retitle, overwrite what was printed before, or on some terminals type; so none g
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from typing import Any
@@ -74,8 +75,13 @@ def when(iso: str) -> str:
 
 
 def cost(cost_usd: float | None) -> str:
-    """Give a cost in dollars; "" if it is not known."""
-    return "" if cost_usd is None else f"${cost_usd:.4g}" if cost_usd < 0.01 else f"${cost_usd:,.2f}"
+    """Give a cost in dollars: to the cent, or with two figures if it is under ten of them; "" if it is not known."""
+    if cost_usd is None:
+        return ""
+    if cost_usd == 0 or cost_usd >= 0.1:
+        return f"${cost_usd:,.2f}"
+    # Never as 1e-05, which people read as a fault.
+    return f"${cost_usd:.{1 - math.floor(math.log10(cost_usd))}f}" if cost_usd > 1e-9 else "$0.00"
 
 
 def tokens(row: dict[str, Any]) -> str:

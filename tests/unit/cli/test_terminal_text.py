@@ -66,3 +66,13 @@ def test_what_is_not_known_is_not_shown():
     assert tokens({"input_tokens": 12, "output_tokens": 0}) == "12 tokens"
     assert cost(None) == ""
     assert cost(0.0012) == "$0.0012"
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "shown"),
+    [(None, ""), (0.0, "$0.00"), (1e-12, "$0.00"), (1.234e-05, "$0.000012"), (0.008625, "$0.0086"), (0.0192, "$0.019"),
+     (0.1, "$0.10"), (1234.5, "$1,234.50")],
+)  # fmt: skip
+def test_costs_are_read_side_by_side(cost_usd, shown):
+    """Of one request, a cent is often all; two figures tell cheap ones apart, and no power of ten."""
+    assert cost(cost_usd) == shown
