@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
+from clew.graph import Graph
+from clew.graph import exemplars as of_graphs
 from clew.graph.state import Exemplars
 
 ENTRY_BYTES = 24
@@ -42,6 +44,23 @@ def decode(text: str) -> Exemplars:
 def without(text: str, trace_ids: Collection[str]) -> str:
     """Leave certain traces out of hex."""
     return "".join([entry for entry in entries_of(text) if entry[16:] not in trace_ids])
+
+
+def exemplars_of(graph: Graph) -> set[str]:
+    """Give the ids of all traces that a graph names."""
+    of_edges = [graph.edge_exemplars(row) for row in graph.rows()]
+    of_variants = [episode.exemplars for episode in graph.episodes()]
+    return {trace_id for exemplars in (*of_edges, *of_variants) for _, trace_id in exemplars}
+
+
+def forget(graph: Graph, trace_ids: Iterable[str]) -> None:
+    """Let a graph name certain traces no longer."""
+    gone = tuple((0, trace_id) for trace_id in trace_ids)
+    for row in graph.rows():
+        graph._edges.traces.forget(row, gone)
+    for episode in graph.episodes():
+        episode.exemplars = of_graphs.without(episode.exemplars, gone)
+    graph.version += 1
 
 
 def newest_entries(lists: Iterable[list[str]], *, most: int) -> Collection[str]:

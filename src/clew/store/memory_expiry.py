@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
-from clew.graph import Graph
-from clew.graph.exemplars import without
 from clew.model import Score, TraceSummary
 from clew.model.tally import count, merge
+from clew.store.exemplars import forget
 from clew.store.memory_graph import TraceKey
 from clew.store.memory_latency import MemoryLatency
 from clew.store.retention import Erased, Expiring, Gone, Place, Policy, Whom, check_whom, class_of, unchanged
@@ -120,19 +119,10 @@ class MemoryExpiry(MemoryLatency):
 
     def _forget_exemplars(self, project: str, trace_ids: set[str]) -> None:
         at = self._project(project)
-        gone = tuple((0, trace_id) for trace_id in trace_ids)
         for graph in (at.graph, *at.slices.values()):
-            _forget(graph, gone)
+            forget(graph, trace_ids)
         at.version += 1
 
     def scrub(self) -> bool:
         """Nothing to do: nothing is on any disk."""
         return False
-
-
-def _forget(graph: Graph, gone: tuple[tuple[int, str], ...]) -> None:
-    for row in graph.rows():
-        graph._edges.traces.forget(row, gone)
-    for episode in graph.episodes():
-        episode.exemplars = without(episode.exemplars, gone)
-    graph.version += 1

@@ -130,7 +130,7 @@ class ClickhouseChoices(ClickhouseKeys):
         return {record.suggestion_id: (state, record) for state, record in found}
 
     def _suggestions(self, terms: str, values: Mapping[str, Any]) -> list[tuple[int, SuggestionRecord]]:
-        rows = self._servers.rows("suggestions", values, terms=terms)
+        rows = self._servers.rows("suggestions", values, terms=f"{terms} AND state <= {_CLOSED}")
         return [(state, _record(body)) for _, state, body in rows]
 
     def _put(self, records: Sequence[tuple[int, SuggestionRecord]]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from clew.errors import StoreBusy
 from clew.model import Score
 from clew.store.clickhouse.connect import Servers, wanted
 from clew.store.clickhouse.rows import DUE, PIECES, ROWS, TRACES, pack_scores, pack_spans, unpacked
@@ -24,6 +25,9 @@ from clew.store.clickhouse.traces import Folded, Piece, Stored, TraceKey, fold, 
 from clew.store.protocol import Written
 from clew.store.ready import ReadyBatch
 from clew.store.work import TraceWork, fill
+
+MOST_S = 300.0
+"""What was dropped is remembered for longer than a write may take; see `clew.store.clickhouse.expiry_log`."""
 
 _NOTHING = Stored(None, [])
 
@@ -37,6 +41,8 @@ class Touched:
         self.stored = stored
         self.pieces = list(stored.pieces)
         """All of them, also the one that this write adds."""
+        self.base = stored.row.base if stored.row else 0
+        """From there on its rows are numbered; see `clew.store.clickhouse.expiry_log`."""
         self.folded = fold(stored.pieces) if stored.pieces else Folded()
         self.scores: list[Score] = []
         """New ones."""
@@ -68,8 +74,8 @@ class Touched:
 
     @property
     def mark(self) -> int:
-        """How many pieces brought spans."""
-        return sum(piece.span_count > 0 for piece in self.pieces)
+        """How many pieces brought spans, counted from the base."""
+        return self.base + sum(piece.span_count > 0 for piece in self.pieces)
 
 
 class Commit:
@@ -79,6 +85,7 @@ class Commit:
         self._servers = servers
         self._text_search = text_search
         self._now_ns = time.time_ns()
+        self._began = time.monotonic()
 
     def write(self, batches: Sequence[ReadyBatch]) -> Written:
         """Write all of *batches*."""
@@ -89,9 +96,7 @@ class Commit:
             changed += fill(works, [batch for batch in batches if batch.project == project])
         adding = [each for each in touched.values() if each.adds]
         self._put_pieces(adding)
-        self._catch_up(adding)
-        rows = [each for each in touched.values() if each.work.spans and (each.adds or each.is_behind)]
-        self._put_rows(rows)
+        self._finish(touched.values())
         total = sum(len(batch.spans) for batch in batches)
         return Written(changed, total - changed)
 
@@ -115,7 +120,7 @@ class Commit:
         for each in adding:
             piece = self._piece(each)
             each.pieces.append(piece)
-            rows.append((*each.key, piece.piece, piece.place, piece.day, self._now_ns, *piece[3:]))
+            rows.append((*each.key, *piece))
         self._insert("clew_pieces", PIECES, rows)
 
     def _piece(self, each: Touched) -> Piece:
@@ -129,22 +134,40 @@ class Commit:
             piece=secrets.randbits(64),
             place=1 + max((piece.place for piece in before), default=0),
             day=before[0].day if before else _day_of(self._now_ns),
+            committed_ns=self._now_ns,
             span_count=len(work.fresh),
             score_count=len(each.scores),
             spans=spans,
             scores=pack_scores(each.scores) if each.scores else b"",
         )
 
-    def _catch_up(self, adding: Sequence[Touched]) -> None:
-        """Take in what another process wrote to the same traces meanwhile."""
-        if not adding:
+    def finish(self, keys: Iterable[TraceKey]) -> None:
+        """Write the rows of traces that have pieces which their rows are not made of."""
+        stored = read_stored(self._servers, list(keys))
+        self._finish([Touched(project, trace_id.hex(), each) for (project, trace_id), each in stored.items()])
+
+    def _finish(self, touched: Iterable[Touched]) -> None:
+        changed = [each for each in touched if each.adds or each.is_behind]
+        self._catch_up(changed)
+        if time.monotonic() - self._began > MOST_S:
+            raise StoreBusy("the write took too long to be sure of what it read; write the same again")
+        self._put_rows([each for each in changed if each.work.spans])
+
+    def _catch_up(self, changed: Sequence[Touched]) -> None:
+        """Take in what another process wrote to the same traces meanwhile, or dropped of them."""
+        if not changed:
             return
-        found = self._servers.rows("piece_counts", data=wanted([each.key for each in adding]))
-        counts = {(project.decode(), trace_id): count for project, trace_id, count in found}
-        late = [each for each in adding if counts.get(each.key, 0) > len(each.pieces)]
+        found = self._servers.rows("piece_counts", data=wanted([each.key for each in changed]))
+        now = {(project.decode(), trace_id): (count, base) for project, trace_id, count, base in found}
+        late = []
+        for each in changed:
+            count, base = now.get(each.key, (0, 0))
+            if count != len(each.pieces) or base > each.base:
+                late.append(each)
+            each.base = max(base, each.base)
         stored = read_stored(self._servers, [each.key for each in late])
         for each in late:
-            each.pieces = stored[each.key].pieces
+            each.pieces = stored.get(each.key, _NOTHING).pieces
             each.folded = fold(each.pieces)
             each.work.ready = None
             each.work.spans = each.folded.spans
@@ -168,7 +191,8 @@ class Commit:
         if self._text_search:
             words = work.ready.words if work.ready else ROWS.words(spans)
         pieces = [piece.piece for piece in each.pieces]
-        head = (*each.key, len(pieces), each.mark, pieces, each.pieces[0].day)
+        came_ns = min(piece.committed_ns for piece in each.pieces)
+        head = (*each.key, each.base + len(pieces), each.mark, each.base, pieces, each.pieces[0].day, came_ns)
         return (*head, *summary, *of_spans, self._text_search, list(words))
 
     def _insert(self, table: str, types: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> None:

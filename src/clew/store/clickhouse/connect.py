@@ -22,7 +22,19 @@ from clew.errors import ConfigError, StoreBusy, StoreUnavailable
 from clew.store import sql
 from clew.store.clickhouse.target import SETTING, Target
 
-QUERIES = sql.load("clew.store.clickhouse", "queries.sql")
+_TERMS = ("shown", "shown_here", "shown_until", "shown_wanted", "kept", "kept_wanted")
+"""Statements that are parts of others."""
+
+
+def _load(*names: str) -> dict[str, str]:
+    read = {name: text for file in names for name, text in sql.load("clew.store.clickhouse", file).items()}
+    terms = {term: read.pop(term) for term in _TERMS}
+    for term, text in terms.items():
+        read = {name: statement.replace(f"{{{term}}}", text) for name, statement in read.items()}
+    return read
+
+
+QUERIES = _load("queries.sql", "expiry.sql")
 
 TIMEOUT_S = 60
 """So long an answer is waited for."""
@@ -132,11 +144,11 @@ class Servers:
                 settings=settings,
             )
 
-    def on_each_host(self, statements: Sequence[str]) -> None:
-        """Run *statements* on every host."""
+    def on_each_host(self, statements: Sequence[str], *, timeout_s: int = TIMEOUT_S) -> None:
+        """Run *statements* on every host; each may take so long."""
         for host, port in self._target.hosts:
             with self._translated():
-                client = self._open(host, port)
+                client = self._open(host, port, timeout_s)
                 try:
                     for statement in statements:
                         client.command(statement)
@@ -160,7 +172,7 @@ class Servers:
                 continue
         return self._open(*last)
 
-    def _open(self, host: str, port: int) -> Client:
+    def _open(self, host: str, port: int, timeout_s: int = TIMEOUT_S) -> Client:
         target = self._target
         return clickhouse_connect.get_client(
             host=host,
@@ -169,9 +181,9 @@ class Servers:
             password=target.password,
             database=target.database,
             secure=target.secure,
-            settings=_SETTINGS | (_REPLICATED if target.replicated else {}),
+            settings=_SETTINGS | {"max_execution_time": timeout_s} | (_REPLICATED if target.replicated else {}),
             connect_timeout=10,
-            send_receive_timeout=TIMEOUT_S,
+            send_receive_timeout=timeout_s,
             query_retries=1,
             autogenerate_session_id=False,  # a session takes one question at a time
             client_name="clew",

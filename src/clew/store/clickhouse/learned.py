@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from clew.graph import Graph
 from clew.graph.state import TOP
 from clew.store.clickhouse.graph_form import pack, unpack
+from clew.store.exemplars import exemplars_of, forget
 from clew.store.graph_loading import SliceEdgeRow, SliceNodeRow, sum_of_slices
 from clew.store.graph_protocol import MOST_SLICES, Arm
 from clew.store.graph_rows import declared_graph
@@ -25,6 +26,9 @@ class State(Protocol):
 
     def snapshot(self) -> bytes:
         """Give all of it."""
+
+    def nothing(self) -> bytes:
+        """Give a change that changes nothing."""
 
 
 class Template(msgspec.Struct, array_like=True):
@@ -44,6 +48,8 @@ class Added(msgspec.Struct, omit_defaults=True):
     """Empty bytes: the same as `graph`."""
     put_template: Template | None = None
     drop_template: str | None = None
+    forget: list[str] = []
+    """Ids of traces that are exemplars no longer."""
 
 
 class _Whole(msgspec.Struct, omit_defaults=True):
@@ -74,6 +80,11 @@ def template_removal(name: str) -> bytes:
     return _encode(Added(drop_template=name))
 
 
+def forgetting(trace_ids: Iterable[str]) -> bytes:
+    """Give the change by which traces are exemplars no longer."""
+    return _encode(Added(forget=sorted(trace_ids)))
+
+
 class Learned:
     """The graph of a project."""
 
@@ -97,6 +108,9 @@ class Learned:
         self.graph.settle()
         for name, part in added.slices.items():
             self.slices.setdefault(name, Graph()).merge(unpack(part or added.graph))
+        if added.forget:
+            for graph in (self.graph, *self.slices.values()):
+                forget(graph, added.forget)
         self._drop_old_slices()
 
     def _take_back(self, name: str) -> None:
@@ -114,6 +128,15 @@ class Learned:
         """Give all of it."""
         slices = {name: pack(graph) for name, graph in self.slices.items()}
         return _encode(_Whole(pack(self.graph), slices, list(self.templates.values())))
+
+    def nothing(self) -> bytes:
+        """Give a change that changes nothing."""
+        return _encode(Added())
+
+    def named(self, trace_ids: Collection[str]) -> list[str]:
+        """Say which of some traces are exemplars."""
+        named = {each for graph in (self.graph, *self.slices.values()) for each in exemplars_of(graph)}
+        return sorted(named.intersection(trace_ids))
 
     def copy(self) -> Graph:
         """Give the graph as the caller's own."""
@@ -184,6 +207,10 @@ class Arms:
     def snapshot(self) -> bytes:
         """Give all of it."""
         return _encode(self.arms)
+
+    def nothing(self) -> bytes:
+        """Give a change that changes nothing."""
+        return _encode(ArmChange(""))
 
     def of(self, question: str | None) -> list[Arm]:
         """Give the arms of one question, or of all, by question and version."""

@@ -4,7 +4,8 @@ The log of a project: changes in order, each one insert, and what they add up to
 A position is given to one writer only: each inserts with the position as its token, and the server
 drops all but the first. So nothing is locked, and a writer that came too late reads on and tries the
 next. What changes add up to is kept in memory, read on from where it stands, and now and then written
-down, so that a new process need not read from the beginning.
+down, so that a new process need not read from the beginning. What stands before that can go (`shorten`),
+but never the last change, which says where the log ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from clew.errors import StoreBusy
+from clew.errors import StoreBusy, StoreUnavailable
 from clew.model.tally import Minutes
 from clew.store.clickhouse.connect import Servers, hexed
 from clew.store.clickhouse.learned import State
@@ -23,6 +24,9 @@ from clew.store.clickhouse.rows import tally_values
 
 TRIES = 50
 """So often a change is tried when others took its position."""
+
+READS = 3
+"""So often a log is read from the beginning if it is shortened meanwhile."""
 
 SNAPSHOT_EVERY = 100
 """Positions."""
@@ -116,15 +120,26 @@ class Log(Generic[S]):
         raise StoreBusy(f"too many others change project {self._project!r}; nothing was saved, try again")
 
     def _read_on(self) -> S:
-        if self._state is None:
-            found = self._servers.rows("snapshot", self._named)
-            position, body = found[0] if found else (0, None)
-            self._state, self._position = self._start(body), position
+        for _ in range(READS):
+            if self._state is None:
+                found = self._servers.rows("snapshot", self._named)
+                position, body = found[0] if found else (0, None)
+                self._state, self._position = self._start(body), position
+            if self._apply_changes(self._state):
+                return self._state
+            # What stood between was shortened away after this process had read so far.
+            self._state = None
+        raise StoreUnavailable(f"the log of project {self._project!r} has a gap; restore the store from a copy")
+
+    def _apply_changes(self, state: S) -> bool:
+        """Bring *state* to the end of the log; False if there is a gap before it."""
         for position, _, body in self._servers.rows("changes", self._named | {"after": self._position}):
+            if position > self._position + 1:
+                return False
             if position == self._position + 1:
-                self._state.apply(body)
+                state.apply(body)
                 self._position = position
-        return self._state
+        return True
 
     def _put(self, position: int, change: Change) -> bool:
         """Insert *change*; False if another one had its position."""
@@ -133,7 +148,7 @@ class Log(Generic[S]):
         self._insert(position, mine, at_ns, [main, *change.rows], token=f"{self._named} {position}")
         return bool(self._servers.value("taken_by", self._named | {"position": position}) == mine)
 
-    def _insert(self, position: int, mine: int, at_ns: int, rows: Iterable[LogRow], *, token: str) -> None:
+    def _insert(self, position: int, mine: int, at_ns: int, rows: Iterable[LogRow], *, token: str | None) -> None:
         head = {"project": self._project, "stream": self._named["stream"]}
         head |= {"position": position, "id": mine, "at_ns": at_ns}
         whole = [{name: of for name, (_, of) in LOG.items()} | head | row for row in rows]
@@ -145,3 +160,20 @@ class Log(Generic[S]):
         row = {"sort": "snapshot", "body": state.snapshot()}
         token = f"{self._named} snapshot {self._position}"
         self._insert(self._position, 0, time.time_ns(), [row], token=token)
+
+    def written_down(self, *, anew: bool = False) -> int:
+        """
+        Say up to which position all was written down; what stands before it is not needed any more.
+
+        *anew* adds a change that says nothing, and writes all down with it: for when nothing of what was
+        said before may be left.
+        """
+        if anew:
+            with self._lock:
+                self.add(lambda state: Change(state.nothing()))
+                self._write_down()
+        return int(self._servers.value("written_down", self._named) or 0)
+
+    def note(self, position: int, row: LogRow) -> None:
+        """Add a row that is no change."""
+        self._insert(position, secrets.randbits(64), time.time_ns(), [row], token=None)

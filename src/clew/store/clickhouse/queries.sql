@@ -3,22 +3,33 @@
 
 -- name: rows_of_traces
 -- The row of each of some traces, but for what is filtered by.
-SELECT project, trace_id, version, mark, pieces, day
+SELECT project, trace_id, mark, base, pieces
   FROM clew_traces FINAL
- WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted);
+ WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted) AND {shown_wanted};
 
 -- name: pieces_of_traces
 -- All pieces of some traces, in the order in which they are folded.
-SELECT project, trace_id, piece, place, day, span_count, score_count, spans, scores
+SELECT project, trace_id, piece, place, day, committed_ns, span_count, score_count, spans, scores
   FROM clew_pieces FINAL
- WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted)
+ WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted) AND {kept_wanted}
  ORDER BY project, trace_id, place, piece;
 
 -- name: piece_counts
--- How many pieces there are of some traces: more than a writer knows of if another one wrote meanwhile.
-SELECT project, trace_id, uniqExact(piece)
-  FROM clew_pieces
- WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted)
+-- How many pieces there are of some traces: more than a writer knows of if another one wrote meanwhile. And from
+-- which base its row is numbered, if something of it went.
+SELECT project, trace_id, sum(there), max(base)
+  FROM (
+    SELECT project, trace_id, uniqExact(piece) AS there, 0 AS base
+      FROM clew_pieces
+     WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted) AND {kept_wanted}
+     GROUP BY project, trace_id
+     UNION ALL
+    SELECT project, toFixedString(unhex(key), 16) AS trace_id, 0 AS there, max(mark + 2 * length(pieces)) AS base
+      FROM clew_log
+     WHERE (project, key) IN (SELECT project, lower(hex(trace_id)) FROM wanted)
+       AND stream = 'gone' AND sort = 'gone'
+     GROUP BY project, key
+  )
  GROUP BY project, trace_id;
 
 -- name: list_traces
@@ -26,6 +37,7 @@ SELECT project, trace_id, uniqExact(piece)
 SELECT summary
   FROM clew_traces FINAL
  WHERE {terms}
+   AND {shown_here}
  ORDER BY start_ns DESC, trace_id DESC
  LIMIT {limit:UInt64};
 
@@ -34,6 +46,7 @@ SELECT summary
 SELECT start_ns, lower(hex(trace_id))
   FROM clew_traces FINAL
  WHERE {terms}
+   AND {shown_here}
  ORDER BY start_ns DESC, trace_id DESC
  LIMIT {limit:UInt64};
 
@@ -41,15 +54,15 @@ SELECT start_ns, lower(hex(trace_id))
 -- Some traces of a page, newest first.
 SELECT summary
   FROM clew_traces FINAL
- WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted)
+ WHERE (project, trace_id) IN (SELECT project, trace_id FROM wanted) AND {shown_wanted}
  ORDER BY start_ns DESC, trace_id DESC;
 
 -- name: unsearchable
 -- Whether a trace was stored while text search was off.
-SELECT 1 FROM clew_traces WHERE searchable = 0 LIMIT 1;
+SELECT 1 FROM clew_traces WHERE searchable = 0 AND {shown} LIMIT 1;
 
 -- name: tallies
--- What was counted of traces, and what SDKs told of, in a window of minutes.
+-- What was counted of traces, also of those that went, and what SDKs told of, in a window of minutes.
 SELECT step, shown_kind, shown_name, shown_model, sum(count), sum(errors), sum(input_tokens), sum(output_tokens), sum(cost_usd),
        sum(duration_ns), sumMap(buckets, counts)
   FROM (
@@ -62,10 +75,12 @@ SELECT step, shown_kind, shown_name, shown_model, sum(count), sum(errors), sum(i
            tally_buckets AS buckets, tally_counts AS counts
      WHERE project = unhex({project:String})
        AND tally_from < {to_minute:Int64} AND tally_to >= {from_minute:Int64}
+       AND {shown_until}
      UNION ALL
     SELECT minute, kind, name, model, count, errors, input_tokens, output_tokens, cost_usd, duration_ns, buckets, counts
       FROM clew_log
-     WHERE project = unhex({project:String}) AND stream = 'graph' AND sort = 'minute'
+     WHERE project = unhex({project:String}) AND sort = 'minute'
+       AND (stream = 'graph' OR stream = 'gone' AND position <= {gone:UInt64})
   )
  WHERE minute >= {from_minute:Int64} AND minute < {to_minute:Int64}
    AND ({kind:String} = '' OR kind = {kind:String})
@@ -77,11 +92,11 @@ SELECT step, shown_kind, shown_name, shown_model, sum(count), sum(errors), sum(i
 
 -- name: totals
 -- Of all projects: traces, spans, projects.
-SELECT count(), sum(span_count), uniqExact(project) FROM clew_traces FINAL;
+SELECT count(), sum(span_count), uniqExact(project) FROM clew_traces FINAL WHERE {shown};
 
 -- name: score_total
 -- Scores that came, also those that were replaced by later ones.
-SELECT sum(score_count) FROM clew_pieces FINAL;
+SELECT sum(score_count) FROM clew_pieces FINAL WHERE {kept};
 
 -- name: bytes
 -- What the tables take on the disk of one server.
@@ -94,7 +109,7 @@ SELECT sum(bytes_on_disk) FROM cluster({cluster:String}, system.parts)
 
 -- name: projects
 -- Every project that has traces.
-SELECT DISTINCT project FROM clew_traces;
+SELECT DISTINCT project FROM clew_traces WHERE {shown};
 
 -- name: server
 -- Which ClickHouse this is.
@@ -157,6 +172,11 @@ SELECT position, body
  WHERE project = unhex({project:String}) AND stream = {stream:String} AND sort = 'snapshot' AND key = ''
  ORDER BY position DESC
  LIMIT 1;
+
+-- name: written_down
+-- Up to which position all is summed up.
+SELECT max(position) FROM clew_log
+ WHERE project = unhex({project:String}) AND stream = {stream:String} AND sort = 'snapshot' AND key = '';
 
 -- name: head
 -- The position of the last change.

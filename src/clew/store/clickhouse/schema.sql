@@ -24,7 +24,7 @@ ORDER BY (project, trace_id, piece);
 
 -- name: clew_traces
 -- One row for each trace, made of all of its pieces and written after them; one of more pieces replaces one
--- of fewer. A trace without it is not there. Latencies are summed from its tally. Words have no index: a
+-- of fewer. A trace without it is not there, nor is one whose `base` the log says is gone. Latencies are summed from its tally. Words have no index: a
 -- bloom filter of them took a third of the server's time, and made searches slower.
 -- shard by: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS clew_traces (
@@ -32,8 +32,10 @@ CREATE TABLE IF NOT EXISTS clew_traces (
     trace_id FixedString(16) CODEC(NONE),
     version UInt32,
     mark UInt32,
+    base UInt32,
     pieces Array(UInt64) CODEC(NONE),
     day Date,
+    came_ns Int64 CODEC(Delta, ZSTD(1)),
     name String CODEC(ZSTD(1)),
     start_ns Int64 CODEC(Delta, ZSTD(1)),
     duration_ns Nullable(Int64) CODEC(ZSTD(1)),
@@ -101,7 +103,9 @@ TTL at + INTERVAL 2 DAY DELETE WHERE done = 1;
 -- What changed a project's graph, or its arms, in order. An insert with the token of a position that is taken
 -- is dropped by the server, so that of several writers one gets it; all rows of a change are one insert.
 -- Rows: `change` (what changed), `trace` (one that was learned, and of which pieces), `delta` (the id of one
--- that was applied), `minute` (what it counted), `snapshot` (all that the changes so far make).
+-- that was applied), `minute` (what it counted), `snapshot` (all that the changes so far make); in the stream of
+-- what went, `gone` (a trace: which pieces, and at which `base`, here `mark`; `skipped` if it was erased) and
+-- `cleaned` (up to which position the rows of such traces were deleted).
 -- shard by: cityHash64(project)
 CREATE TABLE IF NOT EXISTS clew_log (
     project String CODEC(ZSTD(1)),

@@ -20,15 +20,18 @@ def read_tallies(servers: Servers, project: str, asked: Asked) -> Tallied:
         "step_s": asked.step_s or 0,
     }
     groups = {f"by_{name}": int(name in asked.group_by) for name in ("kind", "name", "model")}
+    # Drops move counts from traces to the log: read both as of one of its positions.
+    values["gone"] = servers.value("head", {"project": hexed(project), "stream": "gone"}) or 0
     rows = servers.rows("tallies", values | groups)
     tallied: Tallied = {}
     for step_s, kind, name, model, *sums, (buckets, counts) in rows:
         tally = Tally()
         tally.add_sums(Sums(*sums))
         tally.buckets = dict(zip(buckets, counts, strict=True))
-        tallied[step_s, Operation(_told(kind), _told(name), _told(model))] = tally  # type: ignore[arg-type]
+        tallied[step_s, Operation(text_of(kind), text_of(name), text_of(model))] = tally  # type: ignore[arg-type]
     return tallied
 
 
-def _told(text: bytes | str) -> str:
+def text_of(text: bytes | str) -> str:
+    """Give a text as one: columns of few values come as texts, the others as bytes."""
     return text.decode() if isinstance(text, bytes) else text

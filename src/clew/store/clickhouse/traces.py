@@ -26,6 +26,7 @@ class Piece(NamedTuple):
     piece: int
     place: int
     day: date
+    committed_ns: int
     span_count: int
     score_count: int
     spans: bytes
@@ -35,10 +36,10 @@ class Piece(NamedTuple):
 class Row(NamedTuple):
     """A trace's row: of which pieces it was made."""
 
-    version: int
     mark: int
+    base: int
+    """How much of the trace went before that; see `clew.store.clickhouse.gone`."""
     pieces: frozenset[int]
-    day: date
 
 
 class Folded:
@@ -75,8 +76,8 @@ def read_rows(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, Ro
     """Read the rows of some traces."""
     found = servers.rows("rows_of_traces", data=wanted(keys)) if keys else []
     return {
-        (project.decode(), trace_id): Row(version, mark, frozenset(pieces), day)
-        for project, trace_id, version, mark, pieces, day in found
+        (project.decode(), trace_id): Row(mark, base, frozenset(pieces))
+        for project, trace_id, mark, base, pieces in found
     }
 
 
@@ -91,7 +92,12 @@ def read_pieces(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, 
 def read_stored(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, Stored]:
     """Read what is there of some traces: the rows first, so that all their pieces are among those read then."""
     rows = read_rows(servers, keys)
-    return {key: Stored(rows.get(key), pieces) for key, pieces in read_pieces(servers, keys).items()}
+    return {key: Stored(_whole(rows.get(key), pieces), pieces) for key, pieces in read_pieces(servers, keys).items()}
+
+
+def _whole(row: Row | None, pieces: Iterable[Piece]) -> Row | None:
+    """None if some of what the row is made of went since it was read."""
+    return row if row is not None and row.pieces <= {piece.piece for piece in pieces} else None
 
 
 def fold(pieces: Iterable[Piece]) -> Folded:
