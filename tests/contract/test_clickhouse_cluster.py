@@ -10,12 +10,12 @@ from pathlib import Path
 import clickhouse_server
 import pytest
 
-from clew.errors import BadFilter, ConfigError, SchemaTooNew, StoreUnavailable
+from clew.errors import ConfigError, SchemaTooNew, StoreUnavailable
 from clew.graph import Graph
 from clew.model import Batch, Score
 from clew.store import Store, open_store
 from clew.store.clickhouse.connect import Servers
-from clew.store.protocol import Policy, TraceFilter, Whom
+from clew.store.protocol import TraceFilter, Whom
 from clew.testing.store_contract import (
     DAY_NS,
     START_NS,
@@ -28,6 +28,7 @@ from clew.testing.store_contract import (
 from clew.testing.store_contract_deltas import DeltasContract
 from clew.testing.store_contract_graph import a_graph, due, learn_all, lesson_of
 from clew.testing.store_contract_halves import HalvesContract
+from clew.testing.store_contract_retention import DAYS_30, NOW_NS, WINDOW, aged, listed
 
 Shards = list[clickhouse_server.ClickhouseServer]
 
@@ -114,6 +115,57 @@ def test_a_shard_that_is_killed_loses_nothing_and_is_missed_meanwhile(shards, cl
     assert latency.count == 180
     assert len(ids(store)) == 60
     store.close()
+
+
+def test_a_shard_that_is_away_stops_retention_and_it_goes_on_when_that_is_back(shards, cluster):
+    """Half of it would read as all of it."""
+    store = open_store(cluster)
+    put(store, *(aged(number, 40, user_id="ana" if number < 10 else "ben") for number in range(60)))
+    put(store, *(aged(number, 1, user_id="ana" if number < 110 else "ben") for number in range(100, 120)))
+    learn_all(store)
+    found = store.expired(DAYS_30, now_ns=NOW_NS, limit=100)
+    assert len(found) == 60
+    assert store.drop_expired(found[:30]).traces == 30
+    shards[1].kill()
+    try:
+        for ask in (
+            lambda: store.expired(DAYS_30, now_ns=NOW_NS, limit=100),
+            lambda: store.drop_expired(found),
+            lambda: store.erase(Whom(user_id="ana")),
+            store.give_back,
+        ):
+            with pytest.raises(StoreUnavailable, match="all its shards"):
+                ask()
+    finally:
+        shards[1].start()
+    assert len(listed(store)) == 50
+    assert _counted(store) == 80
+    assert store.drop_expired(found).traces == 30
+    assert store.erase(Whom(user_id="ana")).traces == 10
+    assert store.scrub() is True
+    while store.give_back():
+        pass
+    assert listed(store) == {a_trace_id(number) for number in range(110, 120)}
+    assert _counted(store) == 80
+    assert store.graph("default").trace_count == 80
+    left = [_left(server, cluster) for server in shards]
+    assert [sum(counts) for counts in zip(*left, strict=True)] == [10, 10, 10]
+    store.close()
+
+
+def _left(server: clickhouse_server.ClickhouseServer, url: str) -> list[int]:
+    """Count the traces of which there are pieces, rows, and notes that they were learned."""
+    of = f"FROM {url.rpartition('/')[2].partition('?')[0]}."
+    counts = (
+        f"uniqExact(trace_id) {of}clew_pieces_local",
+        f"uniqExact(trace_id) {of}clew_traces_local",
+        f"uniqExact(key) {of}clew_log_local WHERE sort = 'trace'",
+    )
+    return [int(server.ask(f"SELECT {count}")) for count in counts]
+
+
+def _counted(store: Store) -> int:
+    return sum(each.count for each in store.latency("default", **WINDOW))
 
 
 def test_the_other_host_is_asked_when_the_first_is_away(shards, cluster):
@@ -343,34 +395,4 @@ def test_days_that_are_over_go_without_being_asked(clickhouse, clickhouse_databa
         clickhouse.ask(f"OPTIMIZE TABLE {database}.{table} FINAL")
     assert store.stats()["traces"] == 1
     assert ids(store) == [a_trace_id(0)]
-    store.close()
-
-
-def test_what_this_store_cannot_keep_of_a_promise_it_refuses(clickhouse_database):
-    """An erasure that erases half would be taken for one."""
-    store = open_store(clickhouse_database)
-    with pytest.raises(BadFilter, match="scale-out"):
-        store.erase(Whom(user_id="ana"))
-    with pytest.raises(BadFilter, match="keep_days"):
-        store.expired(Policy(keep_ns=1), now_ns=2, limit=1)
-    with pytest.raises(BadFilter, match="keep_days"):
-        store.earliest(Policy(most_bytes=1), limit=1)
-    assert store.expired(Policy(), now_ns=2, limit=1) == []
-    store.close()
-
-
-def test_the_statements_of_the_docs_erase_a_user(clickhouse, clickhouse_database):
-    """Whoever has to do it by hand must be able to."""
-    store = open_store(clickhouse_database)
-    put(store, a_span(0, user_id="ana"), a_span(0, 1), a_span(1, user_id="ben"))
-    put(store, a_span(0, 2))
-    database = clickhouse_database.rpartition("/")[2]
-    page = (Path(__file__).parents[2] / "docs" / "scale-out.md").read_text(encoding="utf-8")
-    statements = page.partition("      ALTER TABLE clew_pieces_local")
-    block = (statements[1] + statements[2].partition("\n\n")[0]).replace("_local", "")
-    for statement in filter(str.strip, block.split(";")):
-        clickhouse.ask(statement.replace("clew_", f"{database}.clew_"))
-    assert ids(store) == [a_trace_id(1)]
-    assert store.trace("default", a_trace_id(0)) is None
-    assert clickhouse.ask(f"SELECT count() FROM {database}.clew_pieces") == "1\n"
     store.close()

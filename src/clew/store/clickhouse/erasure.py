@@ -73,6 +73,17 @@ def forget_suggestions(servers: Servers, project: str, trace_ids: Collection[str
         servers.insert("clew_suggestions", _SUGGESTIONS, list(zip(*rows, strict=True)))
 
 
+def _delete_suggestions(servers: Servers, cleaner: Cleaner) -> None:
+    """Delete those of which nothing is to be left; what replaced them last, or they would be there again."""
+    rows = servers.rows("erased_suggestions")
+    if rows:
+        ids = ", ".join(
+            f"(unhex('{project.hex()}'), unhex('{suggestion_id.hex()}'))" for project, suggestion_id in rows
+        )
+        for those in ("<", "="):
+            cleaner.delete("clew_suggestions", f"state {those} {ERASED} AND (project, suggestion_id) IN ({ids})")
+
+
 def forget_exemplars(graph: Log[Learned], trace_ids: Collection[str]) -> None:
     """Let the graph of a project name some traces no longer."""
 
@@ -113,7 +124,7 @@ def scrub(servers: Servers, cleaner: Cleaner, graph_of: Callable[[str], Log[Lear
         cleaner.shorten(project, "graph", graph_of(project).written_down(anew=True))
     while cleaner.forget_some():
         pass
-    cleaner.delete("clew_suggestions", f"state = {ERASED}")
+    _delete_suggestions(servers, cleaner)
     cleaner.rewrite(TABLES if first else ["clew_log"])
     _put_off(servers, first)
     done = [f"'{each.name}'" for each in scrubs if each.not_before_ns]

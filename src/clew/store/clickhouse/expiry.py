@@ -85,13 +85,13 @@ class ClickhouseExpiry(ClickhouseGraph):
             "after_id": place.trace_id,
         }
         found: list[Expiring] = []
-        day: date | None = datetime.fromtimestamp(place.number / 1e9, tz=timezone.utc).date()
-        while len(found) < limit and (day := self._first_day(day)) is not None:
+        since = datetime.fromtimestamp(place.number / 1e9, tz=timezone.utc).date()
+        while len(found) < limit and (day := self._first_day(since)) is not None:
             rows = self._servers.rows("earliest", asked | {"day": day.isoformat(), "limit": limit - len(found)})
             found += self._expiring(
                 [(project.decode(), trace_id, *row, came_ns) for project, trace_id, came_ns, *row in rows]
             )
-            day += _DAY
+            since = day + _DAY
         return found
 
     def _first_day(self, since: date) -> date | None:

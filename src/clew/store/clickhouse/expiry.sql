@@ -106,6 +106,10 @@ SELECT DISTINCT project FROM clew_log WHERE stream = 'graph' AND sort IN ('chang
 SELECT suggestion_id FROM clew_suggestions FINAL
  WHERE project = unhex({project:String}) AND has({trace_ids:Array(String)}, trace_id);
 
+-- name: erased_suggestions
+-- Suggestions of which nothing is to be left.
+SELECT project, suggestion_id FROM clew_suggestions WHERE state = 9;
+
 -- name: scrubs
 -- What is to be rewritten.
 SELECT name, value FROM clew_facts FINAL WHERE startsWith(name, 'scrub:');

@@ -159,7 +159,7 @@ class Cleaner:
 
     def _delete(self, deletions: Iterable[tuple[str, str, str]]) -> None:
         statements = [
-            f"DELETE FROM {self._local(table)}{f' IN PARTITION {day}' if day else ''} WHERE {where} {_AT_ONCE}"
+            f"DELETE FROM {self._local(table)}{f' IN PARTITION {day}' if day else ''} WHERE {where} {_AT_ONCE}"  # noqa: S608  names, numbers and hex
             for table, where, day in deletions
         ]
         if statements:
