@@ -16,11 +16,12 @@ from clew.errors import StoreUnavailable
 from clew.jobs.retention import Round
 from clew.model import Score
 from clew.store import Store, open_store
-from clew.store.clickhouse import commit, erasure, expiry_clean
+from clew.store.clickhouse import commit, erasure, expiry_clean, expiry_sums
 from clew.store.clickhouse.connect import Servers
 from clew.store.protocol import Policy, Whom
-from clew.testing.store_contract import DAY_NS, a_span, a_trace_id, put
+from clew.testing.store_contract import DAY_NS, MINUTE_NS, START_NS, a_span, a_trace_id, put
 from clew.testing.store_contract_choices import a_suggestion
+from clew.testing.store_contract_deltas import told
 from clew.testing.store_contract_graph import a_graph, due, learn_all
 from clew.testing.store_contract_retention import (
     DAYS_30,
@@ -32,6 +33,7 @@ from clew.testing.store_contract_retention import (
     listed,
 )
 
+HOUR_NS = 60 * MINUTE_NS
 KEPT = 100
 """The number of a trace that no rule drops."""
 
@@ -77,14 +79,8 @@ def database_of(url: str) -> str:
     return url.rpartition("/")[2].partition("?")[0]
 
 
-# What breaks off.
-
-
-@pytest.mark.parametrize("stored", [True, False])
-def test_a_drop_whose_outcome_is_not_known_is_made_again_and_counts_once(store, monkeypatch, stored):
-    """It is one insert, of the traces that go and of what they counted."""
-    put(store, *(aged(number, 40) for number in range(5)), aged(KEPT, 1))
-    found = store.expired(DAYS_30, now_ns=NOW_NS, limit=10)
+def lose_next_insert(monkeypatch: pytest.MonkeyPatch, *, stored: bool) -> None:
+    """The next insert fails: before the server has it, or after, so that only its answer is lost."""
     whole, left = Servers.insert, [1]
 
     def insert(self, *given: Any, token: str | None = None) -> None:
@@ -95,6 +91,17 @@ def test_a_drop_whose_outcome_is_not_known_is_made_again_and_counts_once(store, 
             raise StoreUnavailable("the answer never came")
 
     monkeypatch.setattr(Servers, "insert", insert)
+
+
+# What breaks off.
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_drop_whose_outcome_is_not_known_is_made_again_and_counts_once(store, monkeypatch, stored):
+    """It is one insert, of the traces that go and of what they counted."""
+    put(store, *(aged(number, 40) for number in range(5)), aged(KEPT, 1))
+    found = store.expired(DAYS_30, now_ns=NOW_NS, limit=10)
+    lose_next_insert(monkeypatch, stored=stored)
     with pytest.raises(StoreUnavailable, match="never came"):
         store.drop_expired(found, learned_only=False)
     assert len(listed(store)) == (1 if stored else 6)
@@ -320,3 +327,71 @@ def test_ids_of_deltas_that_nobody_sends_again_go(store, clickhouse, clickhouse_
     monkeypatch.setattr(expiry_clean, "DELTAS_KEPT_NS", -(10**18))
     clean(store)
     assert clickhouse.ask(deltas) == "0\n"
+
+
+# Histograms beside traces.
+
+
+def _told(store: Store) -> dict[str, Any]:
+    """Give all that histograms say, by hour and operation."""
+    by = {"group_by": ("kind", "name")}
+    steps = store.latency_steps("default", step_s=3_600, **_DAYS, **by)
+    return {"all": store.latency("default", **_DAYS, **by), "steps": [step for step in steps if step.operations]}
+
+
+DAY_2_NS = START_NS // DAY_NS * DAY_NS + DAY_NS
+_DAYS: dict[str, Any] = {"since_ns": DAY_2_NS, "until_ns": DAY_2_NS + 3 * DAY_NS}
+
+
+def _tell(store: Store, delta_id: str) -> None:
+    """Tell of some calls of two days, in several minutes."""
+    spans = [
+        a_span(at, name=f"step {at % 2}", start_ns=start_ns, end_ns=start_ns + (at + 1) * 10**6)
+        for at, start_ns in enumerate(DAY_2_NS + at * 7 * HOUR_NS + at % 3 * MINUTE_NS for at in range(6))
+    ]
+    store.apply_delta("default", delta_id, a_graph(("a", "b")), {}, told(*spans))
+
+
+@pytest.mark.parametrize("outcome", ["known", "lost before", "lost after"])
+def test_what_was_told_is_summed_up_and_says_the_same(store, clickhouse, clickhouse_database, monkeypatch, outcome):
+    """Deltas come every few seconds: of each day are left as many rows as it has minutes and operations."""
+    monkeypatch.setattr(expiry_sums, "MOST_ROWS", 1)
+    rows = f"SELECT count() FROM {database_of(clickhouse_database)}.clew_log WHERE sort = 'minute'"
+    put(store, *(a_span(number, start_ns=DAY_2_NS) for number in range(4)))
+    for at in range(4):
+        _tell(store, str(at))
+    assert store.drop_expired(store.earliest(Policy(), limit=9), learned_only=False).traces == 4
+    before = _told(store)
+    assert sum(each.count for each in before["all"]) == 28
+    if outcome != "known":
+        lose_next_insert(monkeypatch, stored=outcome == "lost after")
+        with pytest.raises(StoreUnavailable, match="never came"):
+            clean(store)
+        assert _told(store) == before
+    clean(store)
+    assert _told(store) == before
+    assert int(clickhouse.ask(rows)) > 25, "whoever reads as of before still needs the rows"
+    monkeypatch.setattr(expiry_sums, "GRACE_NS", 0)
+    clean(store)
+    assert int(clickhouse.ask(rows)) == 6
+    assert _told(store) == before
+    _tell(store, "late")
+    assert sum(each.count for each in _told(store)["all"]) == 34
+
+
+def test_minutes_of_what_was_told_become_hours_then_days_then_nothing(store):
+    """As the setting says; a window is as wide as what is left."""
+    for at in range(2):
+        _tell(store, str(at))
+    narrow = {"since_ns": DAY_2_NS + 7 * HOUR_NS + MINUTE_NS, "until_ns": DAY_2_NS + 7 * HOUR_NS + 2 * MINUTE_NS}
+    beside = {"since_ns": narrow["since_ns"] + 10 * MINUTE_NS, "until_ns": narrow["until_ns"] + 20 * MINUTE_NS}
+
+    def counts() -> list[int]:
+        return [sum(each.count for each in store.latency("default", **window)) for window in (narrow, beside, _DAYS)]
+
+    found = [counts()]
+    for resolution_s in (60, 3_600, 86_400):
+        while store.drop_metrics(resolution_s, before_s=(DAY_2_NS + DAY_NS) // 10**9, limit=10):
+            pass
+        found.append(counts())
+    assert found == [[2, 0, 12], [2, 2, 12], [8, 8, 12], [0, 0, 4]]

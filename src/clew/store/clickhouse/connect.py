@@ -22,7 +22,7 @@ from clew.errors import ConfigError, StoreBusy, StoreUnavailable
 from clew.store import sql
 from clew.store.clickhouse.target import SETTING, Target
 
-_TERMS = ("shown", "shown_here", "shown_until", "shown_wanted", "kept", "kept_wanted")
+_TERMS = ("shown", "shown_here", "shown_until", "shown_wanted", "kept", "kept_wanted", "told_here")
 """Statements that are parts of others."""
 
 

@@ -28,13 +28,15 @@ from clew.store.clickhouse.expiry_log import (
     read_present,
     read_waiting,
 )
+from clew.store.clickhouse.expiry_sums import COARSER_S, Summing, delete_summed, put_kept, read_kept
 from clew.store.clickhouse.graph_store import ClickhouseGraph
 from clew.store.clickhouse.log import Change, Log
 from clew.store.clickhouse.tallies import text_of
 from clew.store.clickhouse.traces import TraceKey, read_pieces
 from clew.store.columns import int64
 from clew.store.protocol import Erased, Expiring, Gone, Place, Policy, Whom
-from clew.store.retention import STEP_TRACES, check_whom, unchanged
+from clew.store.retention import STEP_TRACES, KeptMetrics, check_whom, unchanged
+from clew.store.tally import MINUTE_S
 
 _NEVER_NS = -(2**63)
 _DAY = timedelta(days=1)
@@ -164,9 +166,42 @@ class ClickhouseExpiry(ClickhouseGraph):
         if keys:
             self._write_alone(lambda: Commit(self._servers, text_search=self._text_search).finish(keys))
 
-    def drop_metrics(self, resolution_s: int, *, before_s: int, limit: int) -> int:  # noqa: ARG002
-        """Drop nothing: there are only minutes, and no coarser histograms to answer from."""
+    # Histograms.
+
+    def drop_metrics(self, resolution_s: int, *, before_s: int, limit: int) -> int:  # noqa: ARG002  a day at a time
+        """
+        Drop histograms; see `clew.store.protocol.Retention`.
+
+        Here coarser ones are not there beside the minutes, but are made of them as they go, a day at each
+        call. Traces that are there are counted by the minute as before.
+        """
+        self._check_writable()
+        step_s = COARSER_S.get(resolution_s)
+        for project in self._counted_projects() if step_s else ():
+            summing = Summing(self._servers, project, self._went_log(project))
+            day = summing.day_of_finer(step_s or 0, before_s)
+            if day is not None:
+                # First, so that nobody asks for minutes that went.
+                put_kept(self._servers, resolution_s, before_s)
+                summing.sum_up(day, step_s or 0)
+                return 1
         return 0
+
+    def _counted_projects(self) -> list[str]:
+        return sorted(project.decode() for (project,) in self._servers.rows("counted_projects"))
+
+    def _kept_metrics(self) -> KeptMetrics:
+        """Say from when on there are minutes, and hours; for `clew.store.latencies.LatencyReader`."""
+        return read_kept(self._servers)
+
+    def _sum_some(self) -> bool:
+        for project in self._counted_projects():
+            summing = Summing(self._servers, project, self._went_log(project))
+            day = summing.day_of_many()
+            if day is not None:
+                summing.sum_up(day, MINUTE_S)
+                return True
+        return False
 
     # Space.
 
@@ -175,7 +210,14 @@ class ClickhouseExpiry(ClickhouseGraph):
         self._check_writable()
         cleaner = self._cleaner
         with self._cleaning:
-            return cleaner.delete_some() or cleaner.forget_some() or cleaner.shorten_some() or cleaner.fill_some()
+            return (
+                cleaner.delete_some()
+                or cleaner.forget_some()
+                or cleaner.shorten_some()
+                or self._sum_some()
+                or delete_summed(self._servers, cleaner)
+                or cleaner.fill_some()
+            )
 
     # Erasure.
 

@@ -36,6 +36,31 @@ piece GLOBAL NOT IN (
        SELECT arrayJoin(pieces) FROM clew_log
         WHERE (project, key) IN (SELECT project, lower(hex(trace_id)) FROM wanted) AND stream = 'gone' AND sort = 'gone');
 
+-- name: told_here
+-- What was counted beside the traces of a project: told by SDKs, and left of what went. Where a day was summed up
+-- (`summed`: of what went before that position, and told up to the one in `count`), the rows before are
+-- its sum's. `since` says of a row that it came after the sum.
+(
+       SELECT minute, kind, name, model, count, errors, input_tokens, output_tokens, cost_usd, duration_ns, buckets,
+              counts, day, step_s, if(stream = 'gone', position > summed, position > told) AS since
+         FROM (
+           SELECT stream, position, minute, kind, name, model, count, errors, input_tokens, output_tokens, cost_usd,
+                  duration_ns, buckets, counts, intDiv(minute, 1440) AS day
+             FROM clew_log
+            WHERE project = unhex({project:String}) AND sort = 'minute'
+              AND minute >= {from_minute:Int64} AND minute < {to_minute:Int64}
+              AND if(stream = 'gone', position <= {gone:UInt64}, position <= {told:UInt64})
+         ) AS one
+         GLOBAL LEFT JOIN (
+           SELECT intDiv(minute, 1440) AS day, max(position) AS summed, argMax(count, position) AS told,
+                  argMax(mark, position) AS step_s
+             FROM clew_log
+            WHERE project = unhex({project:String}) AND stream = 'gone' AND sort = 'summed' AND position <= {gone:UInt64}
+            GROUP BY day
+         ) AS sums USING (day)
+        WHERE if(stream = 'gone', position >= summed, position > told)
+     );
+
 -- What is to go.
 
 -- name: expired
@@ -180,3 +205,45 @@ HAVING min(position) < summed;
 -- name: old_deltas
 -- Deltas that nobody sends again.
 SELECT count() FROM clew_log WHERE sort = 'delta' AND at_ns < {before_ns:Int64};
+
+-- Histograms.
+
+-- name: kept_metrics
+-- From when on minutes and hours are kept.
+SELECT name, value FROM clew_facts FINAL WHERE startsWith(name, 'metrics_from_s:');
+
+-- name: counted_projects
+-- Projects of which something was counted beside traces.
+SELECT DISTINCT project FROM clew_log WHERE sort = 'minute';
+
+-- name: day_to_sum
+-- The first day that has rows finer than a step, or many that could be fewer.
+SELECT day, count() AS rows
+  FROM {told_here} AS counted
+ GROUP BY day
+HAVING max(since OR step_s < {step_s:UInt32})
+   AND rows >= {least:UInt64}
+   AND rows >= {share:UInt64} * uniqExact(minute, kind, name, model)
+ ORDER BY day
+ LIMIT 1;
+
+-- name: day_sums
+-- The sums of a day, by a step of so many minutes.
+SELECT intDiv(minute, {step:Int64}) * {step:Int64} AS since_minute, kind, name, model, sum(count), sum(errors),
+       sum(input_tokens), sum(output_tokens), sum(cost_usd), sum(duration_ns), sumMap(buckets, counts)
+  FROM {told_here} AS counted
+ GROUP BY since_minute, kind, name, model;
+
+-- name: old_sums
+-- Days that were summed up some time ago.
+SELECT project, minute, max(position), argMax(count, position)
+  FROM clew_log
+ WHERE stream = 'gone' AND sort = 'summed' AND at_ns < {before_ns:Int64}
+ GROUP BY project, minute;
+
+-- name: summed_rows
+-- Whether rows are left that a sum of a day replaced.
+SELECT count() FROM clew_log
+ WHERE project = unhex({project:String}) AND sort IN ('minute', 'summed')
+   AND minute >= {from_minute:Int64} AND minute < {to_minute:Int64}
+   AND if(stream = 'gone', position < {summed:UInt64}, position <= {told:Int64});

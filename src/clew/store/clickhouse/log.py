@@ -74,8 +74,12 @@ class Change(NamedTuple):
 
 def minute_rows(minutes: Minutes) -> list[LogRow]:
     """Give what an SDK counted as rows of its change."""
-    columns = tally_values(minutes)[2:]
-    return [{"sort": "minute"} | dict(zip(_TALLY, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [tally_row(row) for row in zip(*tally_values(minutes)[2:], strict=True)]
+
+
+def tally_row(values: Iterable[Any]) -> LogRow:
+    """Give what was counted of an operation in a minute, in the order of the columns."""
+    return {"sort": "minute"} | dict(zip(_TALLY, values, strict=True))
 
 
 class Log(Generic[S]):

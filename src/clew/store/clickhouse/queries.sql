@@ -78,9 +78,7 @@ SELECT step, shown_kind, shown_name, shown_model, sum(count), sum(errors), sum(i
        AND {shown_until}
      UNION ALL
     SELECT minute, kind, name, model, count, errors, input_tokens, output_tokens, cost_usd, duration_ns, buckets, counts
-      FROM clew_log
-     WHERE project = unhex({project:String}) AND sort = 'minute'
-       AND (stream = 'graph' OR stream = 'gone' AND position <= {gone:UInt64})
+      FROM {told_here} AS beside
   )
  WHERE minute >= {from_minute:Int64} AND minute < {to_minute:Int64}
    AND ({kind:String} = '' OR kind = {kind:String})

@@ -105,7 +105,8 @@ TTL at + INTERVAL 2 DAY DELETE WHERE done = 1;
 -- Rows: `change` (what changed), `trace` (one that was learned, and of which pieces), `delta` (the id of one
 -- that was applied), `minute` (what it counted), `snapshot` (all that the changes so far make); in the stream of
 -- what went, `gone` (a trace: which pieces, and at which `base`, here `mark`; `skipped` if it was erased) and
--- `cleaned` (up to which position the rows of such traces were deleted).
+-- `cleaned` (up to which position the rows of such traces were deleted) and `summed` (a day whose `minute` rows
+-- before it, and up to position `count` of the graph's stream, are in those beside it, by steps of `mark` seconds).
 -- shard by: cityHash64(project)
 CREATE TABLE IF NOT EXISTS clew_log (
     project String CODEC(ZSTD(1)),

@@ -23,7 +23,7 @@ from clew.store.protocol import Meanwhile, Page, StoredTrace, TraceFilter, Writt
 from clew.store.ready import ReadyBatch, make_ready
 
 
-class ClickhouseStore(LatencyReader, ClickhouseExpiry):
+class ClickhouseStore(ClickhouseExpiry, LatencyReader):
     """A `clew.store.protocol.Store` in one database of a ClickHouse server or cluster."""
 
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:

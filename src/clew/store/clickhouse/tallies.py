@@ -7,6 +7,9 @@ from clew.store.clickhouse.connect import Servers, hexed
 from clew.store.latencies import Asked, Tallied
 from clew.store.tally import MINUTE_S, Operation
 
+LAST = (1 << 63) - 1
+"""Behind every position of a log."""
+
 
 def read_tallies(servers: Servers, project: str, asked: Asked) -> Tallied:
     """Sum up what `LatencyReader` asks for."""
@@ -22,6 +25,7 @@ def read_tallies(servers: Servers, project: str, asked: Asked) -> Tallied:
     groups = {f"by_{name}": int(name in asked.group_by) for name in ("kind", "name", "model")}
     # Drops move counts from traces to the log: read both as of one of its positions.
     values["gone"] = servers.value("head", {"project": hexed(project), "stream": "gone"}) or 0
+    values["told"] = LAST
     rows = servers.rows("tallies", values | groups)
     tallied: Tallied = {}
     for step_s, kind, name, model, *sums, (buckets, counts) in rows:
