@@ -319,7 +319,7 @@ def test_a_log_is_shortened_under_those_who_read_it(store, clickhouse, clickhous
 
 def test_ids_of_deltas_that_nobody_sends_again_go(store, clickhouse, clickhouse_database, monkeypatch):
     """They come every few seconds, from every process of every application."""
-    monkeypatch.setattr(expiry_clean, "OLD_DELTAS", 2)
+    monkeypatch.setattr(expiry_clean, "OLD_ROWS", 2)
     deltas = f"SELECT count() FROM {database_of(clickhouse_database)}.clew_log WHERE sort = 'delta'"
     for at in range(3):
         store.apply_delta("default", str(at), a_graph(("a", "b")), {})

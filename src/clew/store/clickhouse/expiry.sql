@@ -202,9 +202,9 @@ SELECT project, stream, maxIf(position, sort = 'snapshot') AS summed
  GROUP BY project, stream
 HAVING min(position) < summed;
 
--- name: old_deltas
--- Deltas that nobody sends again.
-SELECT count() FROM clew_log WHERE sort = 'delta' AND at_ns < {before_ns:Int64};
+-- name: old_rows
+-- Rows of a sort that are of no use any more.
+SELECT count() FROM clew_log WHERE sort = {sort:String} AND at_ns < {before_ns:Int64};
 
 -- Histograms.
 

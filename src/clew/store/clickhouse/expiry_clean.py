@@ -21,11 +21,12 @@ from clew.store.clickhouse.log import Log
 from clew.store.clickhouse.target import Target
 from clew.store.clickhouse.traces import TraceKey
 from clew.store.graph_protocol import DELTAS_KEPT_NS
+from clew.store.tally import DAY_S
 
 POSITIONS_AT_ONCE = 10
 """Of a log of what went: some 2,000 traces."""
 
-OLD_DELTAS = 1_000
+OLD_ROWS = 1_000
 """So many are deleted together."""
 
 HOLLOW = 5
@@ -89,11 +90,16 @@ class Cleaner:
         for project, stream, summed in self._servers.rows("long_logs"):
             self.shorten(project.decode(), stream if isinstance(stream, str) else stream.decode(), summed)
             return True
-        before_ns = time.time_ns() - DELTAS_KEPT_NS
-        if int(self._servers.value("old_deltas", {"before_ns": before_ns})) < OLD_DELTAS:
-            return False
-        self._delete([("clew_log", f"sort = 'delta' AND at_ns < {before_ns}", "")])
-        return True
+        kept_ns = {"delta": DELTAS_KEPT_NS}
+        if self._target.keep_days is not None:
+            # A trace came before it was learned, so all of it has gone.
+            kept_ns["trace"] = (self._target.keep_days + 2) * DAY_S * 10**9
+        for sort, sort_kept_ns in kept_ns.items():
+            before_ns = time.time_ns() - sort_kept_ns
+            if int(self._servers.value("old_rows", {"sort": sort, "before_ns": before_ns})) >= OLD_ROWS:
+                self._delete([("clew_log", f"sort = '{sort}' AND at_ns < {before_ns}", "")])
+                return True
+        return False
 
     def shorten(self, project: str, stream: str, summed: int) -> None:
         """Delete from a log what stands before a sum."""
