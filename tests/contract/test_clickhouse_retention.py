@@ -143,8 +143,9 @@ def test_deleting_may_break_off_anywhere_and_goes_on(clickhouse, clickhouse_data
 # Who writes at the same time.
 
 
-@pytest.mark.parametrize("cleaned", [True, False])
-@pytest.mark.parametrize("before", ["_put_pieces", "_catch_up", "_put_rows"])
+@pytest.mark.parametrize(
+    ("before", "cleaned"), [("_put_pieces", True), ("_catch_up", False), ("_put_rows", True), ("_put_rows", False)]
+)
 def test_what_comes_while_its_trace_goes_is_kept_without_what_went(
     store, clickhouse_database, monkeypatch, before, cleaned
 ):

@@ -190,7 +190,7 @@ SETTINGS apply_deleted_mask = 0;
 
 -- name: learned_on_disk
 -- Where the log says that some traces were learned.
-SELECT DISTINCT key, position, mark
+SELECT DISTINCT key, mark
   FROM clew_log
  WHERE (project, key) IN (SELECT project, lower(hex(trace_id)) FROM wanted) AND stream = 'graph' AND sort = 'trace';
 
