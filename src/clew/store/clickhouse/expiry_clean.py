@@ -32,8 +32,8 @@ OLD_ROWS = 1_000
 HOLLOW = 5
 """A day is written anew once one in so many of its rows is masked."""
 
-PATIENCE_S = 6 * 3_600
-"""So long a table may be rewritten."""
+DELETION_S, REWRITING_S = 600, 6 * 3_600
+"""So long one statement may take."""
 
 TABLES = ("clew_pieces", "clew_traces", "clew_due", "clew_log", "clew_suggestions")
 
@@ -118,7 +118,7 @@ class Cleaner:
     def rewrite(self, tables: Iterable[str], where: str = "") -> None:
         """Write tables without what is deleted of them."""
         statements = [f"ALTER TABLE {self._local(table)} APPLY DELETED MASK{where} {_SYNC}" for table in tables]
-        self._servers.on_each_host(statements, timeout_s=PATIENCE_S)
+        self._servers.on_each_host(statements, timeout_s=REWRITING_S)
 
     def delete(self, table: str, where: str) -> None:
         """Delete rows of a table on all shards."""
@@ -172,7 +172,7 @@ class Cleaner:
             for table, where, day in deletions
         ]
         if statements:
-            self._servers.on_each_host(statements, timeout_s=PATIENCE_S)
+            self._servers.on_each_host(statements, timeout_s=DELETION_S)
 
     def _local(self, table: str) -> str:
         return f"{table}_local" if self._target.cluster else table
