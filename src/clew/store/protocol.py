@@ -387,7 +387,7 @@ class Retention(Protocol):
         """
         Drop at most *limit* suggestions that were given before and are closed, oldest first; gives how many.
 
-        One whose outcome is still waited for stays. A store MAY keep them all, and give 0.
+        One whose outcome is still waited for stays.
         """
 
     def used_bytes(self) -> int:

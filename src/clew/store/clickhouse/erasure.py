@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from clew.store.clickhouse.connect import Servers, hexed
@@ -19,6 +19,7 @@ from clew.store.clickhouse.expiry_log import GRACE_NS
 from clew.store.clickhouse.learned import Learned, forgetting
 from clew.store.clickhouse.log import Change, Log
 from clew.store.clickhouse.traces import TraceKey
+from clew.store.columns import int64
 from clew.store.retention import Whom
 
 _FACTS = {"name": "String", "value": "String"}
@@ -68,12 +69,23 @@ def _is_id(text: str) -> bool:
 def forget_suggestions(servers: Servers, project: str, trace_ids: Collection[str]) -> None:
     """Let nothing be left of the suggestions that were made for some traces."""
     asked: dict[str, Any] = {"project": hexed(project), "trace_ids": sorted(trace_ids)}
-    rows = [(project, each, ERASED) for (each,) in servers.rows("suggested", asked)]
-    if rows:
+    _forget_suggestions(servers, [(project, each) for (each,) in servers.rows("suggested", asked)])
+
+
+def forget_closed_suggestions(servers: Servers, before_ns: int, limit: int) -> int:
+    """Let nothing be left of some that were given before and are closed, oldest first; gives how many."""
+    rows = servers.rows("closed_suggestions", {"before_ns": int64(before_ns), "limit": limit})
+    _forget_suggestions(servers, rows)
+    return len(rows)
+
+
+def _forget_suggestions(servers: Servers, ids: Collection[Sequence[Any]]) -> None:
+    if ids:
+        rows = [(*each, ERASED) for each in ids]
         servers.insert("clew_suggestions", _SUGGESTIONS, list(zip(*rows, strict=True)))
 
 
-def _delete_suggestions(servers: Servers, cleaner: Cleaner) -> None:
+def delete_suggestions(servers: Servers, cleaner: Cleaner) -> bool:
     """Delete those of which nothing is to be left; what replaced them last, or they would be there again."""
     rows = servers.rows("erased_suggestions")
     if rows:
@@ -82,6 +94,7 @@ def _delete_suggestions(servers: Servers, cleaner: Cleaner) -> None:
         )
         for those in ("<", "="):
             cleaner.delete("clew_suggestions", f"state {those} {ERASED} AND (project, suggestion_id) IN ({ids})")
+    return bool(rows)
 
 
 def forget_exemplars(graph: Log[Learned], trace_ids: Collection[str]) -> None:
@@ -124,7 +137,7 @@ def scrub(servers: Servers, cleaner: Cleaner, graph_of: Callable[[str], Log[Lear
         cleaner.shorten(project, "graph", graph_of(project).written_down(anew=True))
     while cleaner.forget_some():
         pass
-    _delete_suggestions(servers, cleaner)
+    delete_suggestions(servers, cleaner)
     cleaner.rewrite(TABLES if first else ["clew_log"])
     _put_off(servers, first)
     done = [f"'{each.name}'" for each in scrubs if each.not_before_ns]

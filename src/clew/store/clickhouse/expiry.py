@@ -203,6 +203,12 @@ class ClickhouseExpiry(ClickhouseGraph):
                 return True
         return False
 
+    # Suggestions.
+
+    def drop_suggestions(self, *, before_ns: int, limit: int) -> int:
+        """Drop closed suggestions; see `clew.store.protocol.Retention`."""
+        return self._write_alone(lambda: erasure.forget_closed_suggestions(self._servers, before_ns, limit))
+
     # Space.
 
     def give_back(self, *, spare_bytes: int = 0) -> bool:  # noqa: ARG002  what is masked is of no use to anyone
@@ -216,6 +222,7 @@ class ClickhouseExpiry(ClickhouseGraph):
                 or cleaner.shorten_some()
                 or self._sum_some()
                 or delete_summed(self._servers, cleaner)
+                or erasure.delete_suggestions(self._servers, cleaner)
                 or cleaner.fill_some()
             )
 

@@ -131,9 +131,16 @@ SELECT DISTINCT project FROM clew_log WHERE stream = 'graph' AND sort IN ('chang
 SELECT suggestion_id FROM clew_suggestions FINAL
  WHERE project = unhex({project:String}) AND has({trace_ids:Array(String)}, trace_id);
 
+-- name: closed_suggestions
+-- The oldest whose outcome is known, or no longer waited for.
+SELECT project, suggestion_id FROM clew_suggestions FINAL
+ WHERE state IN (1, 2) AND at_ns < {before_ns:Int64}
+ ORDER BY at_ns, project, suggestion_id
+ LIMIT {limit:UInt64};
+
 -- name: erased_suggestions
 -- Suggestions of which nothing is to be left.
-SELECT project, suggestion_id FROM clew_suggestions WHERE state = 9;
+SELECT DISTINCT project, suggestion_id FROM clew_suggestions WHERE state = 9;
 
 -- name: scrubs
 -- What is to be rewritten.
