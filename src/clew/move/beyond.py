@@ -32,19 +32,26 @@ _by_start = attrgetter("start_ns", "span_id")
 
 def beyond(snapshot: Snapshot, project: str, export_id: str) -> Iterator[DeltaBody]:
     """Give what *project* knows beyond its spans; nothing, and soon, if it knows no more than they do."""
-    totals = snapshot.totals(project)
-    counted, graph = by_minute(snapshot.counted(project)), snapshot.graph(project)
-    asks_counts = sum(tally.count for tally in counted.values()) != totals.finished
+    totals, told = snapshot.totals(project), _told(snapshot, project)
+    counted = by_minute(snapshot.counted(project)) if told is None else {}
+    graph = snapshot.graph(project)
+    asks_counts = told is None and sum(tally.count for tally in counted.values()) != totals.finished
     asks_graph = graph.trace_count != totals.learned
-    if not asks_counts and not asks_graph:
+    if not asks_counts and not asks_graph and not told:
         return
     held = _Held()
-    for trace in snapshot.traces(project):
+    for trace in snapshot.traces(project) if asks_counts or asks_graph else ():
         held.take(trace, learns=asks_graph)
-    rows, less = _rest_of_counts(counted, held.minutes) if asks_counts else ([], [])
+    rows, less = _rest_of_counts(counted, held.minutes) if asks_counts else (rows_of(told or {}), [])
     slices = _rest_of_slices(snapshot, project, held) if asks_graph else iter(())
     whole = (pack(graph), pack(held.graph())) if asks_graph else (_NOTHING, _NOTHING)
     yield from _bodies(export_id, whole, slices, rows, less)
+
+
+def _told(snapshot: Snapshot, project: str) -> Minutes | None:
+    """What is counted of spans that are not stored, where the backend keeps it apart; None if it is to be reckoned."""
+    told: Minutes | None = snapshot.told(project) if hasattr(snapshot, "told") else None
+    return None if told is None else {key: tally for key, tally in told.items() if not is_nothing(tally)}
 
 
 _NOTHING = pack(Graph())

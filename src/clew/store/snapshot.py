@@ -1,8 +1,8 @@
 """
 What moving a store wants to know beyond what every reader asks, all of one moment.
 
-A backend that can tell has a method `snapshot`; memory, SQLite and PostgreSQL have it. The pure parts
-that they share stand here, too.
+A backend that can tell has a method `snapshot`; all of Clew's have it. The pure parts that they share
+stand here, too.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ class Snapshot(Protocol):
 
     def lone_scores(self, project: str) -> list[Score]:
         """Give the scores whose trace is not stored."""
+
+
+class TellsApart(Protocol):
+    """A snapshot of a backend that keeps what no stored span counts apart from what they do: a MAY."""
+
+    def told(self, project: str) -> Minutes | None:
+        """Give it, so that no span need be read for it; None if it must be reckoned from `counted` all the same."""
 
 
 class HasSnapshots(Protocol):

@@ -15,6 +15,10 @@ from clew.store.columns import int64
 from clew.store.graph_protocol import LearnedTrace, Lesson, StaleLesson, Unlearned
 
 
+_LAST = 1 << 63
+"""Behind every position of a log."""
+
+
 class _DueRow(NamedTuple):
     """One row of the query `due`."""
 
@@ -109,10 +113,11 @@ def _finished(spans: dict[str, Span]) -> dict[str, Span]:
     return {span_id: span for span_id, span in spans.items() if span.end_ns is not None}
 
 
-def read_past(servers: Servers, keys: Collection[TraceKey]) -> dict[TraceKey, Past]:
-    """Read how far some traces were learned."""
+def read_past(servers: Servers, keys: Collection[TraceKey], *, until: int = _LAST) -> dict[TraceKey, Past]:
+    """Read how far some traces were learned, up to a position of the log."""
     past: dict[TraceKey, Past] = {}
-    for project, trace_id, mark, skipped, pieces, _ in servers.rows("learned", data=wanted(keys)) if keys else ():
+    rows = servers.rows("learned", {"until": until}, data=wanted(keys)) if keys else ()
+    for project, trace_id, mark, skipped, pieces, _ in rows:
         key = project.decode(), bytes.fromhex(trace_id.decode())
         before = past.get(key, Past())
         past[key] = Past(mark, before.pieces if skipped else frozenset(pieces))

@@ -151,6 +151,7 @@ SELECT project, trace_id, rank, committed_ns, rootless, span_count
 SELECT project, key, mark, skipped, pieces, position
   FROM clew_log
  WHERE (project, key) IN (SELECT project, lower(hex(trace_id)) FROM wanted) AND stream = 'graph' AND sort = 'trace'
+   AND position <= {until:UInt64}
  ORDER BY position;
 
 -- The log.

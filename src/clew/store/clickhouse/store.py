@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from clew.errors import BadFilter
@@ -16,6 +17,7 @@ from clew.store.clickhouse.commit import Commit
 from clew.store.clickhouse.expiry import ClickhouseExpiry
 from clew.store.clickhouse.listing import list_page
 from clew.store.clickhouse.rows import ROWS
+from clew.store.clickhouse.snapshot import ClickhouseSnapshot
 from clew.store.clickhouse.tallies import read_tallies
 from clew.store.clickhouse.traces import fold, only, read_stored
 from clew.store.latencies import Asked, LatencyReader, Tallied
@@ -127,6 +129,11 @@ class ClickhouseStore(ClickhouseExpiry, LatencyReader):
             return int(self._servers.value("bytes"))
         named = {"cluster": self._target.cluster, "database": self._target.database}
         return int(self._servers.value("bytes_of_cluster", named))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ClickhouseSnapshot]:
+        """Look at one moment; see `clew.store.snapshot`."""
+        yield ClickhouseSnapshot(self._servers, self._graph)
 
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""
