@@ -17,6 +17,7 @@ from clew.move.choices import choices_of
 from clew.move.manifest import Kind, Manifest, Part
 from clew.move.parts import PartWriter, make_durable
 from clew.store.protocol import Store, TraceFilter
+from clew.store.snapshot import each_trace
 from clew.wire import deltas
 from clew.wire.otlp_exact import encode
 
@@ -28,7 +29,7 @@ MESSAGE_SPANS = 500
 MESSAGE_BYTES = 4 << 20
 """What other backends take at once. A single span may be longer."""
 
-PAGE = 200
+PAGE = 1_000
 
 _EXTENSIONS: dict[Kind, str] = {
     "spans": "otlp", "scores": "jsonl", "beyond": "msgpack", "choices": "jsonl", "keys": "jsonl",
@@ -149,17 +150,21 @@ class Exporter:
                 self._tell(self._manifest.totals.spans + made.part.spans)
                 page = self._store.list_traces(project, where, limit=PAGE, after=after)
                 more = page.next_cursor is not None
-                for summary in page.traces:
-                    after = summary.start_ns, summary.trace_id
-                    if (stored := self._store.trace(project, summary.trace_id)) is None:
-                        continue  # dropped, or erased, since it was listed
+                places = {summary.trace_id: summary.start_ns for summary in page.traces}
+                # What was dropped, or erased, since it was listed, is not among them.
+                listed = ((summary.trace_id, summary.span_count) for summary in page.traces)
+                for stored in each_trace(self._store, project, listed):
+                    trace_id = stored.summary.trace_id
+                    after = places[trace_id], trace_id
                     messages.add(stored.spans)
                     scores += stored.scores
                     made.part.traces += 1
                     made.part.spans += len(stored.spans)
                     if made.is_full:
-                        more = more or summary is not page.traces[-1]
+                        more = more or trace_id != page.traces[-1].trace_id
                         break
+                else:
+                    after = page.next_cursor or after
             messages.flush()
             made.part.after = after
         if not made.part.traces:

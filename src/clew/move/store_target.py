@@ -10,8 +10,11 @@ from clew.model import Batch, Score, Span
 from clew.move.choices import Choice, keep
 from clew.move.importing import Expected
 from clew.store.protocol import KeyRecord, Store, TraceFilter
+from clew.store.snapshot import each_trace
 
 PAGE = 1_000
+_SPANS_OF_A_TRACE = 50
+"""A guess, where only its scores are known."""
 _PAGES_TOO_MANY = 4
 """So many times as many traces as are looked for may lie beside them; then each is looked up alone."""
 
@@ -66,10 +69,8 @@ class StoreTarget:
     def missing_scores(self, project: str, expected: dict[str, int]) -> int:
         """Look up each trace; a score whose trace is not stored is taken at the store's word."""
         missing = 0
-        for trace_id, count in expected.items():
-            stored = self._store.trace(project, trace_id)
-            if stored is not None:
-                missing += max(0, count - len(stored.scores))
+        for stored in each_trace(self._store, project, ((trace_id, _SPANS_OF_A_TRACE) for trace_id in expected)):
+            missing += max(0, expected[stored.summary.trace_id] - len(stored.scores))
         return missing
 
     def learn(self, tell: Callable[[int], None]) -> int:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from clew.graph import Graph
 from clew.model import Score, Span
 from clew.model.tally import MINUTE_NS, Minutes, Tally
+from clew.store.graph_protocol import LONGEST_ROUND_SPANS
+from clew.store.protocol import StoredTrace, TraceReader
 from clew.store.tally import DAY_S, HOUR_S, MINUTE_S, Operation
 
 PAGE = 100
 """Traces that are read at once."""
+
+T = TypeVar("T")
 
 
 class Counted(NamedTuple):
@@ -80,11 +84,42 @@ class TellsApart(Protocol):
         """Give it, so that no span need be read for it; None if it must be reckoned from `counted` all the same."""
 
 
+class ReadsSeveral(Protocol):
+    """A store that reads many traces as soon as one: where each question is a way over the network."""
+
+    def several(self, project: str, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
+        """Give those of these traces that are stored, in this order. All of them are in memory at once."""
+
+
 class HasSnapshots(Protocol):
     """A store that can be moved with all that it knows."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Look at one moment. What is written meanwhile is kept beside it: do not look for hours."""
+
+
+def each_trace(store: TraceReader, project: str, asked: Iterable[tuple[str, int]]) -> Iterator[StoredTrace]:
+    """Read traces in order, several at once if the store can; *asked* says about how many spans each has."""
+    several = getattr(store, "several", None)
+    for some in within(asked, LONGEST_ROUND_SPANS if several else 0):
+        if several is not None:
+            yield from several(project, some)
+        elif (stored := store.trace(project, some[0])) is not None:
+            yield stored
+
+
+def within(asked: Iterable[tuple[T, int]], most_spans: int) -> Iterator[list[T]]:
+    """Ids of as many traces as have so many spans together, and one at least."""
+    ids: list[T] = []
+    spans = 0
+    for trace_id, span_count in asked:
+        if ids and spans + span_count > most_spans:
+            yield ids
+            ids, spans = [], 0
+        ids.append(trace_id)
+        spans += span_count
+    if ids:
+        yield ids
 
 
 def known(spans: Sequence[Span], *, is_due: bool, late: Iterable[str] | None, changed: Sequence[Span]) -> Known:

@@ -14,7 +14,6 @@ from clew.store.clickhouse.traces import Stored, TraceKey, fold, only, read_rows
 from clew.store.columns import int64
 from clew.store.graph_protocol import LearnedTrace, Lesson, StaleLesson, Unlearned
 
-
 _LAST = 1 << 63
 """Behind every position of a log."""
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from clew.graph import Graph
 from clew.model import Score, Span
 from clew.model.tally import MINUTE_NS, Minutes, Sums, Tally
@@ -25,8 +23,8 @@ from clew.store.clickhouse.tallies import read_tallies, text_of
 from clew.store.clickhouse.traces import Stored, TraceKey, fold, only, read_pieces, read_stored
 from clew.store.graph_protocol import LONGEST_ROUND_SPANS
 from clew.store.latencies import Asked
-from clew.store.snapshot import Counted, Known, Totals
-from clew.store.tally import MINUTE_S, Operation
+from clew.store.snapshot import Counted, Known, Totals, within
+from clew.store.tally import MINUTE_S
 
 IDS_AT_ONCE = 1_000
 _LAST_S = 1 << 34
@@ -86,10 +84,11 @@ class ClickhouseSnapshot:
         after = bytes(16)
         while True:
             asked = {"project": hexed(project), "after": after.hex(), "limit": IDS_AT_ONCE}
-            rows = self._servers.rows("held_ids", asked)
+            rows: Any = self._servers.rows("held_ids", asked)
             if not rows:
                 return
-            for ids in _groups(rows):
+            ids: list[bytes]
+            for ids in within(rows, LONGEST_ROUND_SPANS):
                 yield from self._known(project, ids)
             after = rows[-1][0]
 
@@ -131,8 +130,8 @@ class ClickhouseSnapshot:
 
 def _is_below_zero(tally: Tally) -> bool:
     # A cost is a sum of fractions, of which a last digit below zero may be left.
-    *counts, _, duration_ns = msgspec.structs.astuple(tally.sums)
-    return min(*counts, duration_ns, *tally.buckets.values()) < 0
+    counts = tally.count, tally.errors, tally.input_tokens, tally.output_tokens, tally.duration_ns
+    return min(*counts, *tally.buckets.values()) < 0
 
 
 def _known(trace: Stored, past: Past) -> Known:
@@ -140,17 +139,3 @@ def _known(trace: Stored, past: Past) -> Known:
     now = fold(only(trace.pieces, trace.row.pieces)).spans
     before: dict[str, Span] = fold(only(trace.pieces, past.pieces)).spans if past.pieces else {}
     return Known(list(now.values()), [span for span in before.values() if span.end_ns is not None])
-
-
-def _groups(rows: Sequence[tuple[bytes, int]]) -> Iterator[list[bytes]]:
-    """Ids of so many traces as are read at once: few, if they are long."""
-    ids: list[bytes] = []
-    spans = 0
-    for trace_id, span_count in rows:
-        if ids and spans + span_count > LONGEST_ROUND_SPANS:
-            yield ids
-            ids, spans = [], 0
-        ids.append(trace_id)
-        spans += span_count
-    if ids:
-        yield ids

@@ -19,7 +19,7 @@ from clew.store.clickhouse.listing import list_page
 from clew.store.clickhouse.rows import ROWS
 from clew.store.clickhouse.snapshot import ClickhouseSnapshot
 from clew.store.clickhouse.tallies import read_tallies
-from clew.store.clickhouse.traces import fold, only, read_stored
+from clew.store.clickhouse.traces import Folded, fold, only, read_stored
 from clew.store.latencies import Asked, LatencyReader, Tallied
 from clew.store.protocol import Meanwhile, Page, StoredTrace, TraceFilter, Written
 from clew.store.ready import ReadyBatch, make_ready
@@ -90,17 +90,16 @@ class ClickhouseStore(ClickhouseExpiry, LatencyReader):
 
     def trace(self, project: str, trace_id: str) -> StoredTrace | None:
         """Give one trace; see `clew.store.protocol.TraceReader`."""
-        key = project, _id_of(trace_id)
-        stored = read_stored(self._servers, [key]).get(key)
-        if stored is None or stored.row is None:
-            return None
-        folded = fold(only(stored.pieces, stored.row.pieces))
-        spans, scores = list(folded.spans.values()), list(folded.scores.values())
-        return StoredTrace(
-            summary=summarise(project, spans, scores),
-            spans=[at.span for at in in_tree_order(spans)],
-            scores=sorted(scores, key=lambda score: (score.at_ns, score.name, score.source)),
-        )
+        return next(self.several(project, [trace_id]), None)
+
+    def several(self, project: str, trace_ids: Sequence[str]) -> Iterator[StoredTrace]:
+        """Give several traces for the price of one; see `clew.store.snapshot.ReadsSeveral`."""
+        keys = [(project, _id_of(trace_id)) for trace_id in trace_ids]
+        stored = read_stored(self._servers, keys)
+        for key in keys:
+            one = stored.get(key)
+            if one is not None and one.row is not None:
+                yield _whole(project, fold(only(one.pieces, one.row.pieces)))
 
     def _tallies(self, project: str, asked: Asked) -> Tallied:
         return read_tallies(self._servers, project, asked)
@@ -138,6 +137,15 @@ class ClickhouseStore(ClickhouseExpiry, LatencyReader):
     def projects(self) -> list[str]:
         """Every project that has traces, sorted."""
         return sorted(project.decode() for (project,) in self._servers.rows("projects"))
+
+
+def _whole(project: str, folded: Folded) -> StoredTrace:
+    spans, scores = list(folded.spans.values()), list(folded.scores.values())
+    return StoredTrace(
+        summary=summarise(project, spans, scores),
+        spans=[at.span for at in in_tree_order(spans)],
+        scores=sorted(scores, key=lambda score: (score.at_ns, score.name, score.source)),
+    )
 
 
 def _id_of(trace_id: str) -> bytes:
