@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from clew.store.clickhouse.rows import DUE
 from clew.store.clickhouse.traces import Stored, TraceKey, fold, only, read_rows, read_stored
 from clew.store.columns import int64
 from clew.store.graph_protocol import LearnedTrace, Lesson, StaleLesson, Unlearned
+
+AGAIN_NS = 60 * 10**9
+"""After so long what is unfinished is looked at again."""
 
 _LAST = 1 << 63
 """Behind every position of a log."""
@@ -54,12 +58,12 @@ def read_due(
     }
     while True:
         rows = [_DueRow(*row) for row in servers.rows("due", asked)]
-        chosen = _within(rows, most_spans)
-        found, done = _look_at(servers, chosen)
-        put_done(servers, done)
+        looked = _look_at(servers, _within(rows, most_spans))
+        put_done(servers, looked.done)
+        _put_back(servers, looked.unfinished)
         # What turned out to teach nothing is off the list now, and may have hidden something that does.
-        if found or not done:
-            return found
+        if looked.found or not looked.done:
+            return looked.found
 
 
 def _within(rows: list[_DueRow], most_spans: int) -> list[_DueRow]:
@@ -72,22 +76,31 @@ def _within(rows: list[_DueRow], most_spans: int) -> list[_DueRow]:
     return rows
 
 
-def _look_at(servers: Servers, rows: Sequence[_DueRow]) -> tuple[list[Unlearned], list[tuple[TraceKey, int]]]:
-    """Give those that are to be learned, and those that are not, with their marks."""
+class _Looked(NamedTuple):
+    """What became of some traces that may be due."""
+
+    found: list[Unlearned]
+    done: list[tuple[TraceKey, int]]
+    """There is nothing to be learned of them, up to a mark."""
+    unfinished: list[_DueRow]
+    """The trace's row is not made yet of all that is due: a write is under way, or was broken off."""
+
+
+def _look_at(servers: Servers, rows: Sequence[_DueRow]) -> _Looked:
     stored = read_stored(servers, [row.key for row in rows])
     past = read_past(servers, [row.key for row in rows])
-    found: list[Unlearned] = []
-    done: list[tuple[TraceKey, int]] = []
+    looked = _Looked([], [], [])
     for row in rows:
         trace = stored.get(row.key)
-        if trace is None or trace.row is None:
-            continue  # its write was broken off; it is finished when it is sent again
+        if trace is None or trace.row is None or trace.row.mark < row.rank // 2:
+            looked.unfinished.append(row)
+            continue
         one = _unlearned(row.key, trace, past.get(row.key, Past()))
         if one is None:
-            done.append((row.key, max(trace.row.mark, row.rank // 2)))
+            looked.done.append((row.key, trace.row.mark))
         else:
-            found.append(one)
-    return found, done
+            looked.found.append(one)
+    return looked
 
 
 def _unlearned(key: TraceKey, trace: Stored, past: Past) -> Unlearned | None:
@@ -127,6 +140,14 @@ def put_done(servers: Servers, done: Sequence[tuple[TraceKey, int]]) -> None:
     """Take traces off the list of those that may be due, up to their marks."""
     if done:
         rows = [(*key, 2 * mark + 1, 1, 0, 0, 0) for key, mark in done]
+        servers.insert("clew_due", DUE, list(zip(*rows, strict=True)))
+
+
+def _put_back(servers: Servers, unfinished: Sequence[_DueRow]) -> None:
+    """Look again later at what is unfinished, or what is never sent again would hide all that is due after it."""
+    if unfinished:
+        later_ns = time.time_ns() + AGAIN_NS
+        rows = [(*row.key, row.rank, 0, later_ns, row.rootless, row.span_count) for row in unfinished]
         servers.insert("clew_due", DUE, list(zip(*rows, strict=True)))
 
 

@@ -11,6 +11,7 @@ from clew.model.tally import Minutes
 from clew.store.clickhouse import graph_queue
 from clew.store.clickhouse.choices import ClickhouseChoices
 from clew.store.clickhouse.connect import hexed
+from clew.store.clickhouse.graph_lead import Lead
 from clew.store.clickhouse.learned import (
     Learned,
     Template,
@@ -30,7 +31,15 @@ class ClickhouseGraph(ClickhouseChoices):
 
     def __init__(self, url: str, *, read_only: bool) -> None:
         self._graphs: dict[str, Log[Learned]] = {}
+        self._lead: Lead | None = None
         super().__init__(url, read_only=read_only)
+        self._lead = None if read_only else Lead(self._servers)
+
+    def close(self) -> None:
+        """Let another process learn, and let go of all connections. Idempotent."""
+        if self._lead is not None:
+            self._lead.give_up()
+        super().close()
 
     # Learning.
 
@@ -42,7 +51,13 @@ class ClickhouseGraph(ClickhouseChoices):
         limit: int,
         most_spans: int = LONGEST_ROUND_SPANS,
     ) -> list[Unlearned]:
-        """Give traces that are due; see `clew.store.graph_protocol.GraphLearning`."""
+        """
+        Give traces that are due; see `clew.store.graph_protocol.GraphLearning`.
+
+        Nothing, while another process that shares the store learns from it.
+        """
+        if self._lead is not None and not self._lead.leads():
+            return []
         return graph_queue.read_due(
             self._servers,
             quiet_since_ns=quiet_since_ns,

@@ -154,6 +154,10 @@ SELECT project, key, mark, skipped, pieces, position
    AND position <= {until:UInt64}
  ORDER BY position;
 
+-- name: lead
+-- Who learns.
+SELECT term, holder FROM clew_leads WHERE name = 'learn' ORDER BY term DESC LIMIT 1;
+
 -- The log.
 
 -- name: changes

@@ -16,6 +16,7 @@ TABLES = (
     "clew_due",
     "clew_log",
     "clew_suggestions",
+    "clew_leads",
     "clew_keys",
     "clew_facts",
 )
@@ -31,7 +32,9 @@ _GRANULES = {"clew_pieces": ", index_granularity = 128", "clew_traces": ", index
 """Rows that are read for one: some kilobytes each, so fewer than ClickHouse's 8,192."""
 
 _WINDOW = 10_000
-"""So many inserts back the server knows which position of a log is taken."""
+"""So many inserts back the server knows which position of a log, or which term, is taken."""
+
+_BY_TOKEN = ("clew_log", "clew_leads")
 
 _PART = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _SHARD_BY = re.compile(r"^-- shard by: (.+)$", re.MULTILINE)
@@ -82,7 +85,7 @@ def _settings(target: Target, table: str) -> str:
     settings = f"{_DURABLE}{_GRANULES.get(table, '')}"
     if table in _BY_DAY and target.keep_days is not None:
         settings += ", ttl_only_drop_parts = 1"
-    if table == "clew_log":
+    if table in _BY_TOKEN:
         window = "replicated_deduplication_window" if target.replicated else "non_replicated_deduplication_window"
         settings += f", {window} = {_WINDOW}"
     return settings

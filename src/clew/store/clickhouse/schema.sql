@@ -151,6 +151,17 @@ CREATE TABLE IF NOT EXISTS clew_suggestions (
 ENGINE = ReplacingMergeTree(state)
 ORDER BY (project, suggestion_id);
 
+-- name: clew_leads
+-- Which of several processes learns: a row for each term, under a token, so that one gets it. The last one counts.
+-- shard by: 0
+CREATE TABLE IF NOT EXISTS clew_leads (
+    name String,
+    term UInt64,
+    holder UInt64
+)
+ENGINE = ReplacingMergeTree(term)
+ORDER BY name;
+
 -- name: clew_keys
 -- API keys by their hash; a later version replaces, and may say that the key is gone.
 -- shard by: 0
