@@ -143,12 +143,27 @@ def store_findings(store: str) -> Iterator[Finding]:
             list_traces(opened, parse_trace_query([("limit", "1")]))
     except ClewError as error:
         yield Finding("fail", "store", str(error), "give --store a store that `clew serve` has made")
+        if store.startswith("clickhouse://"):
+            yield from clickhouse_findings(store)
         return
     yield Finding("ok", "store", f"readable; {_figures(stats)}")
     if store.startswith("sqlite:///"):
         yield disk(Path(store[len("sqlite:///") :]).absolute().parent)
     if store.startswith(("postgresql://", "postgres://")):
         yield from postgres_findings(store)
+    if store.startswith("clickhouse://"):
+        yield from clickhouse_findings(store)
+
+
+def clickhouse_findings(store: str) -> Iterator[Finding]:
+    """Check each server of a ClickHouse store, and its cluster; also while some of it is away."""
+    try:
+        from clew.store.clickhouse import health
+
+        for found in health.examine(store):
+            yield Finding(*found)
+    except (ClewError, ImportError) as error:
+        yield Finding("fail", "clickhouse", str(error))
 
 
 def postgres_findings(store: str) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ def _load(*names: str) -> dict[str, str]:
     return read
 
 
-QUERIES = _load("queries.sql", "expiry.sql", "snapshot.sql")
+QUERIES = _load("queries.sql", "expiry.sql", "snapshot.sql", "health.sql")
 
 TIMEOUT_S = 60
 """So long an answer is waited for."""
