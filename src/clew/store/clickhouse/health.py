@@ -167,9 +167,7 @@ def _cluster(servers: Servers, target: Target) -> Iterator[Checked]:
         yield Checked("fail", "cluster", says, "add it there, or name another in the URL")
         return
     there = {shard for (shard,) in servers.rows("health_shards_there", named)}
-    tables: dict[int, list[bytes]] = dict(
-        servers.rows("health_shard_tables", named | {"database": target.database})  # type: ignore[arg-type]
-    )
+    tables: dict[int, list[bytes]] = dict(servers.rows("health_shard_tables", named | {"database": target.database}))
     problems: list[Checked] = []
     for shard, places in shards.items():
         missing = sorted(_names(target) - {text_of(name) for name in tables.get(shard, ())})
