@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
@@ -20,7 +20,7 @@ import msgspec
 from clew.errors import StoreBusy
 from clew.model import Score
 from clew.store.clickhouse.connect import Servers, wanted
-from clew.store.clickhouse.rows import DUE, PIECES, ROWS, TRACES, pack_scores, pack_spans, unpacked
+from clew.store.clickhouse.rows import DUE, PIECES, ROWS, TRACES, pack_scores, pack_spans
 from clew.store.clickhouse.traces import Folded, Piece, Stored, TraceKey, fold, read_stored
 from clew.store.protocol import Written
 from clew.store.ready import ReadyBatch
@@ -127,7 +127,7 @@ class Commit:
         work, before = each.work, each.stored.pieces
         spans = b""
         if work.ready is not None:
-            spans = unpacked(work.ready.chunk)
+            spans = work.ready.chunk
         elif work.fresh:
             spans = pack_spans(list(work.fresh.values()))
         return Piece(
@@ -187,13 +187,13 @@ class Commit:
         work, spans = each.work, list(each.work.spans.values())
         summary = work.summarise(each.project, ROWS)
         of_spans = work.ready.rows if work.ready else ROWS.spans(spans)
-        words: Collection[str] = ()
+        words = ""
         if self._text_search:
             words = work.ready.words if work.ready else ROWS.words(spans)
         pieces = [piece.piece for piece in each.pieces]
         came_ns = min(piece.committed_ns for piece in each.pieces)
         head = (*each.key, each.base + len(pieces), each.mark, each.base, pieces, each.pieces[0].day, came_ns)
-        return (*head, *summary, *of_spans, self._text_search, list(words))
+        return (*head, *summary, *of_spans, self._text_search, words)
 
     def _insert(self, table: str, types: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:

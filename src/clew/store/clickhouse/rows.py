@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-import zstandard
 
 from clew.errors import StoreUnavailable
 from clew.model import Score, Span, TraceSummary
 from clew.model.tally import Minutes, add_to
+from clew.store.chunks import ChunkCoder
 from clew.store.columns import bits_of, finite, int64
 from clew.store.ready import RowMakers
 from clew.store.text import text_of, words
@@ -83,7 +83,7 @@ TRACES = {
     **_SPANS,
     **_TALLY,
     "searchable": "UInt8",
-    "words": "Array(String)",
+    "words_text": "String",
 }
 
 DUE = {
@@ -108,13 +108,16 @@ read_scores = _scores.decode
 read_summary = _summary.decode
 
 
-def unpacked(chunk: bytes) -> bytes:
+class PlainCoder(ChunkCoder):
     """
-    Give a chunk (`clew.store.chunks`) as it is stored here.
+    Packs the spans of a piece.
 
     Not compressed: ClickHouse does that with the spans of many traces at once, which share much.
     """
-    return zstandard.ZstdDecompressor().decompress(chunk)
+
+    def pack(self, groups: Sequence[Sequence[Span]]) -> list[bytes]:
+        """Pack each group of spans."""
+        return [pack_spans(spans) for spans in groups]
 
 
 def read_spans(body: bytes) -> list[Span]:
@@ -191,9 +194,9 @@ def spans_values(spans: Iterable[Span]) -> list[Any]:
     return [list(filter(None, each)) for each in said] + tally_values(minutes)
 
 
-def words_of(spans: Iterable[Span]) -> list[str]:
-    """Every word of *spans*, once."""
-    return list(words(text_of(spans)))
+def words_of(spans: Iterable[Span]) -> str:
+    """Every word of *spans*, once, a space between two; the server takes them apart."""
+    return " ".join(words(text_of(spans)))
 
 
 ROWS = RowMakers(summary=summary_values, spans=spans_values, words=words_of)

@@ -24,7 +24,9 @@ ORDER BY (project, trace_id, piece);
 
 -- name: clew_traces
 -- One row for each trace, made of all of its pieces and written after them; one of more pieces replaces one
--- of fewer. A trace without it is not there, nor is one whose `base` the log says is gone. Latencies are summed from its tally. Words have no index: a
+-- of fewer. A trace without it is not there, nor is one whose `base` the log says is gone. Latencies are summed from
+-- its tally. Words come as one text, since hundreds of texts for each trace took a third of the writer's time; they
+-- have no index: a
 -- bloom filter of them took a third of the server's time, and made searches slower.
 -- shard by: cityHash64(trace_id)
 CREATE TABLE IF NOT EXISTS clew_traces (
@@ -55,7 +57,8 @@ CREATE TABLE IF NOT EXISTS clew_traces (
     users Array(String) CODEC(ZSTD(1)),
     sessions Array(String) CODEC(ZSTD(1)),
     searchable UInt8,
-    words Array(String) CODEC(ZSTD(1)),
+    words_text String EPHEMERAL '',
+    words Array(String) DEFAULT if(empty(words_text), [], splitByChar(' ', words_text)) CODEC(ZSTD(1)),
     tally_from Int64 CODEC(Delta, ZSTD(1)),
     tally_to Int64 CODEC(Delta, ZSTD(1)),
     tally_minute Array(Int64) CODEC(ZSTD(1)),

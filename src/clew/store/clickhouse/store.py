@@ -11,12 +11,11 @@ from typing import Any
 from clew.errors import BadFilter
 from clew.model import Batch, in_tree_order, summarise
 from clew.store.check import check_batch
-from clew.store.chunks import ChunkCoder
 from clew.store.clickhouse import schema
 from clew.store.clickhouse.commit import Commit
 from clew.store.clickhouse.expiry import ClickhouseExpiry
 from clew.store.clickhouse.listing import list_page
-from clew.store.clickhouse.rows import ROWS
+from clew.store.clickhouse.rows import ROWS, PlainCoder
 from clew.store.clickhouse.snapshot import ClickhouseSnapshot
 from clew.store.clickhouse.tallies import read_tallies
 from clew.store.clickhouse.traces import Folded, fold, only, read_stored
@@ -31,7 +30,7 @@ class ClickhouseStore(ClickhouseExpiry, LatencyReader):
     def __init__(self, url: str, *, read_only: bool = False, text_search: bool = True) -> None:
         self._text_search = text_search
         self._preparing = threading.Lock()
-        self._coder = ChunkCoder()
+        self._coder = PlainCoder()
         self._aside: ThreadPoolExecutor | None = None
         super().__init__(url, read_only=read_only)
 
