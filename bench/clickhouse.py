@@ -46,16 +46,22 @@ class Subject:
     asked_s: dict[str, list[float]] = field(default_factory=dict)
 
     def write(self, batches: list[Batch]) -> None:
-        """Write all, so many at once; ready as the server has them when their turn comes."""
+        """Write all, so many at once; the next are made ready while the database is busy, as in a server."""
         server_s, client_s, begun = self._server_s(), time.process_time(), time.perf_counter()
-        for at in range(0, len(batches), self.at_once):
-            one = time.perf_counter()
-            self.store.write([self.store.prepare(batch) for batch in batches[at : at + self.at_once]])
+        groups = [batches[at : at + self.at_once] for at in range(0, len(batches), self.at_once)]
+        ready = self._ready(groups[0])
+        for after in [*groups[1:], []]:
+            one, coming = time.perf_counter(), list[Batch]()
+            self.store.write(ready, meanwhile=lambda _, to=coming, of=after: to.extend(self._ready(of)))
+            ready = coming if coming or not after else self._ready(after)
             self.writes_s.append(time.perf_counter() - one)
         self.wall_s += time.perf_counter() - begun
         self.client_s += time.process_time() - client_s
         self.server_s += self._server_s() - server_s
         self.spans += len(batches) * SPANS_PER_BATCH
+
+    def _ready(self, batches: list[Batch]) -> list[Batch]:
+        return [self.store.prepare(batch) for batch in batches]
 
     def _server_s(self) -> float:
         fields = [Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split() for server in self.servers]
@@ -79,6 +85,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.clickhouse", description=__doc__)
     parser.add_argument("--spans", type=int, default=160_000, metavar="N", help="for each store (160000)")
+    parser.add_argument("--no-text", action="store_true", help="without full text search")
     parser.add_argument("--asks", type=int, default=15, metavar="N", help="times that each question is asked (15)")
     given = parser.parse_args()
     library = clickhouse_server.library()
@@ -86,23 +93,23 @@ def main() -> int:
         print(clickhouse_server.NO_LIBRARY, file=sys.stderr)
         return 1
     with ExitStack() as stack:
-        subjects = _subjects(stack, library)
-        count = given.spans // SPANS_PER_BATCH // 10 * 10
+        subjects = _subjects(stack, library, text=not given.no_text)
+        count = given.spans // SPANS_PER_BATCH // 40 * 40
         made = {subject.name: Batches(count) for subject in subjects}
-        for _ in range(count // 10):
+        for _ in range(count // 40):
             for subject in subjects:
-                subject.write([made[subject.name].next() for _ in range(10)])
+                subject.write([made[subject.name].next() for _ in range(40)])
         for subject in subjects:
             for server in subject.servers:
                 _merge(server)
-            ask_all(subject.store, made[subject.name], subject.asked_s, given.asks, text=True)
+            ask_all(subject.store, made[subject.name], subject.asked_s, given.asks, text=not given.no_text)
             subject.show()
     return 0
 
 
-def _subjects(stack: ExitStack, library: Path) -> list[Subject]:
+def _subjects(stack: ExitStack, library: Path, *, text: bool) -> list[Subject]:
     def opened(url: str) -> Store:
-        store = open_store(url)
+        store = open_store(url, text_search=text)
         stack.callback(store.close)
         return store
 
