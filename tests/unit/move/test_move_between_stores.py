@@ -52,11 +52,12 @@ def test_any_traces_answer_alike_from_memory_to_sqlite_to_postgres(sqlite, postg
     check()
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres", "clickhouse"])
 def test_what_was_counted_and_learned_of_traces_that_went_moves_too(kind, sqlite, tmp_path, request):
     """Retention took half of them and the minutes of their histograms; percentiles and graph are of all."""
     urls = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/old.db"}
-    source = open_store(urls.get(kind) or request.getfixturevalue("postgres_schema"))
+    names = {"postgres": "postgres_schema", "clickhouse": "clickhouse_database"}
+    source = open_store(urls.get(kind) or request.getfixturevalue(names[kind]))
     for trace in range(30):
         day = trace % 3
         put(

@@ -19,7 +19,7 @@ from clew.store.clickhouse.connect import Servers, hexed
 from clew.store.clickhouse.graph_queue import Past, read_past
 from clew.store.clickhouse.learned import Learned
 from clew.store.clickhouse.log import Log
-from clew.store.clickhouse.tallies import read_tallies, text_of
+from clew.store.clickhouse.tallies import LAST, read_tallies, text_of
 from clew.store.clickhouse.traces import Stored, TraceKey, fold, only, read_pieces, read_stored
 from clew.store.graph_protocol import LONGEST_ROUND_SPANS
 from clew.store.latencies import Asked
@@ -65,13 +65,19 @@ class ClickhouseSnapshot:
         """
         told: Minutes = {}
         for minute, kind, name, model, *sums, (buckets, counts) in self._servers.rows(
-            "held_told", {"project": hexed(project)}
+            "held_told", self._beside(project)
         ):
             tally = Tally()
             tally.add_sums(Sums(*sums))
             tally.buckets = {bucket: count for bucket, count in zip(buckets, counts, strict=True) if count}
             told[minute, text_of(kind), text_of(name), text_of(model) or None] = tally  # type: ignore[index]
         return None if any(map(_is_below_zero, told.values())) else told
+
+    def _beside(self, project: str) -> dict[str, Any]:
+        """What the term `told_here` asks for: all that there is."""
+        named = {"project": hexed(project)}
+        gone = self._servers.value("head", named | {"stream": "gone"}) or 0
+        return named | {"gone": gone, "told": LAST, "from_minute": -_LAST_S, "to_minute": _LAST_S}
 
     def counted(self, project: str) -> Iterator[Counted]:
         """Give all that is counted, of traces and beside them."""
