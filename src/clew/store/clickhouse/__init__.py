@@ -9,10 +9,10 @@ whose positions are given out by the server's own deduplication of inserts.
 
 `schema.sql` is the truth about tables, `queries.sql` holds every question. `store` is the front;
 `commit` writes, `traces` reads back and folds pieces, `listing` and `latency` read; `log` is the log,
-`learned` what it adds up to, `graph_store` the front of the execution graph, `graph_lead` who learns it. `expiry` is the
-front of how traces go: `expiry_log` says what went, in one insert, `expiry_clean` deletes it from the disk, `expiry_sums`
-sums up what it counted, and `erasure` takes out names. Their questions are in `expiry.sql`. `snapshot` is for moving the
-store, `health` for `clew doctor`.
+`learned` what it adds up to, `graph_store` the front of the execution graph, `graph_lead` who learns it.
+`expiry` is the front of how traces go: `expiry_log` says what went, in one insert, `expiry_clean` deletes
+it from the disk, `expiry_sums` sums up what it counted, and `erasure` takes out names. Their questions are in
+`expiry.sql`. `snapshot` is for moving the store, `health` for `clew doctor`.
 """
 
 from clew.store.clickhouse.store import ClickhouseStore
