@@ -172,7 +172,7 @@ def test_what_comes_while_its_trace_goes_is_kept_without_what_went(
         assert stored.summary.span_count == other.stats()["spans"] == 1
         assert count(other) == 2
         clean(other)
-    assert learn_all(other) == 1
+    assert learn_all(store) == 1
     assert other.graph("default").trace_count == 2
     other.close()
 

@@ -57,6 +57,8 @@ class Lead:
     def give_up(self) -> None:
         """Let another process lead at once. Raises nothing: it will notice by itself."""
         with self._lock, suppress(ClewError):
+            # Whoever asks again is told by the store whether it is still open.
+            self._ask_at_s = float("-inf")
             if self._leads:
                 self._leads = False
                 term, holder = self._newest()
