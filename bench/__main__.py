@@ -55,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--store", choices=sorted(stores.ENGINES), help="stores: one engine, with and without full text"
     )
+    parser.add_argument("--no-text", action="store_true", help="stores: only without full text")
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="stores: keep SQLite's files there, or go on with them"
     )
@@ -93,7 +94,14 @@ def main() -> int:
         "graph": partial(
             graph.measure, nodes=given.nodes, edges=given.edges, asks=given.graph_asks, traces=given.graph_traces
         ),
-        "stores": partial(stores.measure, spans=given.spans, asks=given.store_asks, engine=given.store, at=given.keep),
+        "stores": partial(
+            stores.measure,
+            spans=given.spans,
+            asks=given.store_asks,
+            engine=given.store,
+            text=not given.no_text,
+            at=given.keep,
+        ),
     }
     sections = []
     for part in named:

@@ -156,15 +156,13 @@ class Batches:
         return draw.choice(trace_ids(1, draw.randrange(below), TRACES_PER_BATCH))
 
 
-def measure(
-    *, spans: int, asks: int, engine: str | None = None, only: Sequence[str] = (), at: Path | None = None
-) -> Section:
+def measure(*, spans: int, asks: int, engine: str | None = None, text: bool = True, at: Path | None = None) -> Section:
     """
     Fill each store until it has *spans*, then ask each question *asks* times.
 
-    *engine* or *only* choose among them. *at* is a directory that is kept, and gone on with.
+    *engine* and *text* choose among them. *at* is a directory that is kept, and gone on with.
     """
-    wanted = tuple(only) or (ENGINES[engine] if engine else tuple(WANTED))
+    wanted = [name for name in (ENGINES[engine] if engine else WANTED) if text or "text" not in name]
     _as_the_server()
     with ExitStack() as stack:
         folder = at or stack.enter_context(scratch("stores"))
